@@ -1,0 +1,89 @@
+package codec
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Frame is one decoded I420 picture. It is counted: whoever takes it from
+// another keeps it alive with Retain and gives it back with Release. The one
+// that made it holds the first reference. Planes must not be written by anyone
+// but the maker, and not read after Release.
+type Frame struct {
+	Width, Height     int
+	Y, U, V           []byte
+	YStride, UVStride int
+	FullRange         bool // samples use 0…255 instead of 16…235
+	Timestamp         uint32
+	Arrived           time.Time // when its unit's last packet came in
+	Captured          time.Time // as in Unit
+
+	refs atomic.Int32
+	free func()
+}
+
+// live counts the frames that have not been released to the end.
+var live atomic.Int64
+
+// LiveFrames returns how many frames are held somewhere in the process. It
+// ends at zero; tests and a metric watch it.
+func LiveFrames() int64 { return live.Load() }
+
+// NewFrame returns a frame on the Go heap, black in limited range.
+// Width and height are rounded up to even.
+func NewFrame(width, height int) *Frame {
+	w, h := (width+1)&^1, (height+1)&^1
+	buf := make([]byte, w*h*3/2)
+	f := WrapFrame(nil)
+	f.Width, f.Height = width, height
+	f.YStride, f.UVStride = w, w/2
+	f.Y, f.U, f.V = buf[:w*h:w*h], buf[w*h:w*h*5/4:w*h*5/4], buf[w*h*5/4:]
+	f.Fill(16, 128, 128)
+	return f
+}
+
+// WrapFrame returns a frame whose planes the caller sets; free, if not nil, is
+// called at the last Release.
+func WrapFrame(free func()) *Frame {
+	f := &Frame{free: free}
+	f.refs.Store(1)
+	live.Add(1)
+	return f
+}
+
+// Fill paints the whole frame in one colour.
+func (f *Frame) Fill(y, u, v byte) {
+	fill(f.Y, y)
+	fill(f.U, u)
+	fill(f.V, v)
+}
+
+func fill(p []byte, v byte) {
+	for i := range p {
+		p[i] = v
+	}
+}
+
+// Retain adds a reference and returns f.
+func (f *Frame) Retain() *Frame {
+	if f.refs.Add(1) < 2 {
+		panic("codec: frame retained after its last release")
+	}
+	return f
+}
+
+// Release gives a reference back; the last one frees the planes.
+func (f *Frame) Release() {
+	switch n := f.refs.Add(-1); {
+	case n > 0:
+	case n == 0:
+		live.Add(-1)
+		if f.free != nil {
+			f.free()
+		}
+		f.Y, f.U, f.V = nil, nil, nil
+	default:
+		panic(fmt.Sprintf("codec: frame released %d times too often", -n))
+	}
+}

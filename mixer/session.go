@@ -1,0 +1,65 @@
+package mixer
+
+// Session is who wants what from a transport that is set up by an SDP offer.
+// It is plain data: a transport may run in another process.
+type Session struct {
+	Room     string
+	Identity Identity
+	Publish  bool // the client's tracks come in
+	Receive  bool // the room's mix goes out
+	Want     Want
+}
+
+// Answer is a transport's reply to an offer.
+type Answer struct {
+	ID   string // of the session, for Patch and Hangup; unguessable
+	SDP  string
+	ETag string // of the ICE session (RFC 9725, section 4.3.1)
+}
+
+// State is all that a member of a room may know of it. It is sent whole.
+type State struct {
+	Room         string        `json:"room"`
+	Version      uint64        `json:"version"`
+	Participants []Member      `json:"participants"`
+	Speaker      string        `json:"speaker,omitempty"`
+	Layouts      []CanvasState `json:"layouts"`
+}
+
+// Member is one participant in a State.
+type Member struct {
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	Role      Role    `json:"role"`
+	Publishes bool    `json:"publishes"`
+	Receives  bool    `json:"receives"`
+	Audio     bool    `json:"audio"`  // sends sound and is not muted
+	Video     bool    `json:"video"`  // sends a picture and is not muted
+	Muted     bool    `json:"muted"`  // sound muted by a host
+	Hidden    bool    `json:"hidden"` // picture muted by a host
+	Open      bool    `json:"open"`   // is in the sum now
+	Level     float64 `json:"level"`  // dBov
+	Tier      string  `json:"tier,omitempty"`
+	Codec     string  `json:"codec,omitempty"` // of the pictures it receives
+	Canvas    string  `json:"canvas,omitempty"`
+	Ask       *Ask    `json:"ask,omitempty"`
+	Width     int     `json:"width,omitempty"` // of the pictures it sends
+	Height    int     `json:"height,omitempty"`
+}
+
+// CanvasState says what is where on a canvas, in thousandths of its size.
+type CanvasState struct {
+	Canvas    string `json:"canvas"`
+	Timestamp uint32 `json:"timestamp"` // of the room's video line, 90 kHz, from which it holds
+	Tiles     []Tile `json:"tiles"`
+}
+
+// Tile is one place of a canvas.
+type Tile struct {
+	ID   string `json:"id,omitempty"`
+	More int    `json:"more,omitempty"`
+	X    int    `json:"x"`
+	Y    int    `json:"y"`
+	W    int    `json:"w"`
+	H    int    `json:"h"`
+}
