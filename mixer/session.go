@@ -1,5 +1,14 @@
 package mixer
 
+import "errors"
+
+// Errors of a signaler that callers branch on.
+var (
+	ErrBadOffer  = errors.New("offer not usable")                        // 400: its text says why
+	ErrNoSession = errors.New("no such session")                         // 404
+	ErrStale     = errors.New("ICE session has changed since that ETag") // 412
+)
+
 // Session is who wants what from a transport that is set up by an SDP offer.
 // It is plain data: a transport may run in another process.
 type Session struct {
