@@ -35,7 +35,7 @@ flock 9
 # missing prints those of its arguments that dpkg does not know as installed.
 missing() {
   local have
-  have=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+  have=$({ dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } | sed -n 's/^installed //p' | sort -u)
   comm -13 <(echo "$have") <(printf '%s\n' "$@" | sort -u)
 }
 
