@@ -1,0 +1,110 @@
+package opus
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	libopus "gopkg.in/hraban/opus.v2"
+
+	"mixdown/codec"
+)
+
+// Encoder is a codec.AudioEncoder, codec.BitrateSetter and codec.LossSetter.
+type Encoder struct {
+	enc    *libopus.Encoder
+	values int // in one frame, over all channels
+	buf    []byte
+}
+
+// NewEncoder opens an encoder for speech. Its rate is 8, 12, 16, 24 or 48 kHz,
+// its frame 2.5, 5, 10, 20, 40 or 60 ms.
+func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
+	switch cfg.Frame {
+	case 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
+		20 * time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond:
+	default:
+		return nil, fmt.Errorf("opus encoder: no frames of %v, only 2.5, 5, 10, 20, 40 or 60 ms", cfg.Frame)
+	}
+	// The VoIP application is the one that codes its repair in the speech layer.
+	enc, err := libopus.NewEncoder(cfg.Rate, cfg.Channels, libopus.AppVoIP)
+	if err != nil {
+		return nil, fmt.Errorf("opus encoder of %d Hz, %d channels: %w", cfg.Rate, cfg.Channels, err)
+	}
+	e := &Encoder{
+		enc:    enc,
+		values: int(int64(cfg.Rate)*int64(cfg.Frame)/int64(time.Second)) * cfg.Channels,
+		// 1275 bytes is a frame's bound (RFC 6716, section 3.4), and a packet of
+		// 60 ms may hold three, beside the two bytes of table of contents and the
+		// lengths.
+		buf: make([]byte, 3*1275+7),
+	}
+	if err := enc.SetComplexity(cfg.Complexity); err != nil {
+		return nil, fmt.Errorf("opus encoder: complexity %d: %w", cfg.Complexity, err)
+	}
+	if err := enc.SetInBandFEC(cfg.FEC); err != nil {
+		return nil, fmt.Errorf("opus encoder: in-band repair: %w", err)
+	}
+	if err := enc.SetDTX(cfg.DTX); err != nil {
+		return nil, fmt.Errorf("opus encoder: silence suppression: %w", err)
+	}
+	if err := e.SetLoss(cfg.Loss); err != nil {
+		return nil, err
+	}
+	if err := e.SetBitrate(cfg.Bitrate); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Encode takes one frame. A result of one or two bytes need not be sent: the
+// encoder heard silence and was told to save it (RFC 7587, section 3.1.3).
+func (e *Encoder) Encode(pcm []int16) ([]byte, error) {
+	if e.enc == nil {
+		return nil, errClosed
+	}
+	if len(pcm) != e.values {
+		return nil, fmt.Errorf("encode opus: %d values, one frame has %d", len(pcm), e.values)
+	}
+	n, err := e.enc.Encode(pcm, e.buf)
+	if err != nil {
+		return nil, fmt.Errorf("encode opus: %w", err)
+	}
+	return e.buf[:n], nil
+}
+
+// SetBitrate takes bit/s, 500 to 512000 (RFC 6716, section 2.1.1, asks for
+// 6000 and more).
+func (e *Encoder) SetBitrate(bps int) error {
+	if e.enc == nil {
+		return errClosed
+	}
+	if bps < 500 || bps > 512000 {
+		return fmt.Errorf("opus encoder: bit rate %d is not within 500 and 512000", bps)
+	}
+	if err := e.enc.SetBitrate(bps); err != nil {
+		return fmt.Errorf("opus encoder: bit rate %d: %w", bps, err)
+	}
+	return nil
+}
+
+// SetLoss takes the expected share of lost packets, 0 to 1. Without in-band
+// repair it does nothing but make the coding a little more robust.
+func (e *Encoder) SetLoss(share float64) error {
+	if e.enc == nil {
+		return errClosed
+	}
+	if !(share >= 0 && share <= 1) {
+		return fmt.Errorf("opus encoder: loss %v is not within 0 and 1", share)
+	}
+	if err := e.enc.SetPacketLossPerc(int(math.Ceil(share * 100))); err != nil {
+		return fmt.Errorf("opus encoder: loss %v: %w", share, err)
+	}
+	return nil
+}
+
+// Close ends the encoder.
+func (e *Encoder) Close() error {
+	e.enc = nil
+	return nil
+}
