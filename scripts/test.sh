@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs every test there is and ends with one line, "N passed, N failed".
+# All of them run even if some fail.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .cache/test
+tally=.cache/test/tally
+report=.cache/test/report
+rm -f "$tally"
+go build -o "$report" ./scripts/testreport
+
+# step KIND COMMAND... runs one test command; its failures are in the tally.
+step() {
+  local kind=$1
+  shift
+  printf '\n--- %s\n' "$*"
+  "$report" -tally "$tally" "$kind" "$@" || true
+}
+
+printf -- '--- go vet\n'
+go vet ./... || echo "0 1 0" >>"$tally"
+# Fuzz targets run over their seeds here as ordinary tests; `make fuzz` searches.
+# Packages one after the other: they measure, and this machine may have two cores.
+step go go test -json -race -count=1 -p 1 -timeout 10m ./...
+step node npm --prefix api/web test
+step node npm --prefix api/web run e2e
+
+awk '{ p += $1; f += $2; s += $3 }
+  END {
+    line = sprintf("%d passed, %d failed", p, f)
+    if (s) line = line sprintf(", %d skipped", s)
+    print "\n" line
+    exit f > 0
+  }' "$tally"
