@@ -2,98 +2,304 @@ package mixer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
 	"image"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"mixdown/codec"
+	"mixdown/compositor"
 )
 
-// Server holds the rooms.
-type Server struct{}
+// Server holds the rooms and what they share: the decoding pool, the fonts,
+// the codecs.
+type Server struct {
+	cfg     Config
+	codecs  codec.Set
+	pool    *pool
+	scaler  compositor.Scaler
+	text    *compositor.Text
+	metrics *metrics
+	streams atomic.Uint32 // numbers encoders
+	seed    maphash.Seed
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	mu     sync.Mutex // guards rooms and closed; never held while waiting for a room
+	rooms  map[string]*Room
+	closed bool
+}
 
 // NewServer returns a server without rooms.
-func NewServer(cfg Config, codecs codec.Set) (*Server, error) { return nil, nil }
-
-// Config is what an operator decides about rooms.
-type Config struct{}
+func NewServer(cfg Config, codecs codec.Set) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	text, err := compositor.NewText(cfg.Fonts...)
+	if err != nil {
+		return nil, fmt.Errorf("fonts: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, codecs: codecs, pool: newPool(cfg.DecodeWorkers), text: text,
+		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(),
+		rooms: map[string]*Room{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
 
 // Close ends all rooms and waits for their goroutines. It may be called twice.
-func (s *Server) Close() error { return nil }
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	rooms := s.rooms
+	s.rooms = map[string]*Room{}
+	s.mu.Unlock()
+	s.cancel()
+	for _, r := range rooms {
+		r.stop()
+	}
+	s.pool.close()
+	return nil
+}
 
 // RoomConfig is what makes a room.
 type RoomConfig struct {
 	Name string `json:"name"`
 }
 
-// CreateRoom makes a room, or returns the one of that name (created false).
-func (s *Server) CreateRoom(cfg RoomConfig) (created bool, err error) { return false, nil }
+// CreateRoom makes a room, or finds the one of that name (created false).
+func (s *Server) CreateRoom(cfg RoomConfig) (created bool, err error) {
+	if cfg.Name == "" {
+		return false, errors.New("a room needs a name")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, fmt.Errorf("room %q: server: %w", cfg.Name, ErrRoomClosed)
+	}
+	if s.rooms[cfg.Name] != nil {
+		return false, nil
+	}
+	s.rooms[cfg.Name] = newRoom(s.ctx, s, cfg.Name)
+	return true, nil
+}
 
 // DeleteRoom closes a room and everybody's sessions in it.
-func (s *Server) DeleteRoom(room string) error { return nil }
+func (s *Server) DeleteRoom(room string) error {
+	s.mu.Lock()
+	r := s.rooms[room]
+	delete(s.rooms, room)
+	s.mu.Unlock()
+	if r == nil {
+		return fmt.Errorf("room %q: %w", room, ErrNoRoom)
+	}
+	r.stop()
+	return nil
+}
 
-// Rooms lists the names of the rooms.
-func (s *Server) Rooms() []string { return nil }
+// Rooms lists the names of the rooms, sorted.
+func (s *Server) Rooms() []string {
+	var names []string
+	for _, r := range s.all() {
+		names = append(names, r.name)
+	}
+	return names
+}
 
-// State tells who is in a room and what is where.
-func (s *Server) State(room string) (State, error) { return State{}, nil }
+func (s *Server) all() []*Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rooms := make([]*Room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		rooms = append(rooms, r)
+	}
+	slices.SortFunc(rooms, func(a, b *Room) int { return strings.Compare(a.name, b.name) })
+	return rooms
+}
 
-// Watch sends the room's State now and after each change, the newest only,
-// until ctx ends or the room closes (the channel is closed).
-func (s *Server) Watch(ctx context.Context, room string) (<-chan State, error) { return nil, nil }
+func (s *Server) room(name string) (*Room, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rooms[name]; r != nil {
+		return r, nil
+	}
+	return nil, fmt.Errorf("room %q: %w", name, ErrNoRoom)
+}
 
-// Mute mutes or unmutes a participant's sound and picture; nil leaves as is.
-func (s *Server) Mute(room, id string, audio, video *bool) error { return nil }
+// in runs fn on a room's goroutine.
+func (s *Server) in(room string, fn func(*Room) error) error {
+	r, err := s.room(room)
+	if err != nil {
+		return err
+	}
+	if closed := r.do(func() { err = fn(r) }); closed != nil {
+		return closed
+	}
+	return err
+}
 
-// SetMedia notes what a participant itself says it is sending: a camera that
-// was switched off becomes a name tile at once; nil leaves as is.
-func (s *Server) SetMedia(room, id string, audio, video *bool) error { return nil }
-
-// Remove ends a participant's sessions with reason ErrRemoved.
-func (s *Server) Remove(room, id string) error { return nil }
-
-// SetTier moves a participant to a tier of the ladder by name.
-func (s *Server) SetTier(room, id, tier string) error { return nil }
-
-// Tiers lists the names of the ladder, best first.
-func (s *Server) Tiers() []string { return nil }
-
-// Snapshot returns a copy of the room's gallery as it is now.
-func (s *Server) Snapshot(ctx context.Context, room string) (image.Image, error) { return nil, nil }
+// of runs fn on a room's goroutine for one of its members.
+func (s *Server) of(room, id string, fn func(*Room, *member) error) error {
+	return s.in(room, func(r *Room) error {
+		if m := r.members[id]; m != nil {
+			return fn(r, m)
+		}
+		return fmt.Errorf("room %q: participant %q: %w", room, id, ErrNoParticipant)
+	})
+}
 
 // Publish makes src the Source of who in a room; a former one is closed with
 // ErrReplaced. The room must exist.
-func (s *Server) Publish(ctx context.Context, room string, who Identity, src Source) (*Publication, error) {
-	return nil, nil
+func (s *Server) Publish(ctx context.Context, room string, who Identity, src Source) (p *Publication, err error) {
+	err = s.in(room, func(r *Room) error {
+		p, err = r.publish(who, src)
+		return err
+	})
+	return p, err
 }
 
 // Subscribe makes sink the Sink of who in a room, likewise.
-func (s *Server) Subscribe(ctx context.Context, room string, who Identity, sink Sink, want Want) (*Subscription, error) {
-	return nil, nil
+func (s *Server) Subscribe(ctx context.Context, room string, who Identity, sink Sink, want Want) (sub *Subscription, err error) {
+	spec, err := s.cfg.tier(want.Tier)
+	if err != nil {
+		return nil, err
+	}
+	err = s.in(room, func(r *Room) error {
+		sub, err = r.subscribe(who, sink, spec)
+		return err
+	})
+	return sub, err
 }
 
-// Publication is a Source's place in a room.
-type Publication struct{}
+// State tells who is in a room and what is where.
+func (s *Server) State(room string) (st State, err error) {
+	err = s.in(room, func(r *Room) error {
+		st = r.state()
+		return nil
+	})
+	return st, err
+}
 
-// WriteUnit hands over one whole access unit in decoding order. It never
-// blocks; when the decoder is behind, units are dropped up to the next
-// keyframe, which is asked for. u.Data passes to the room.
-func (p *Publication) WriteUnit(u codec.Unit) {}
+// Watch sends the room's State now and after each change, the newest only,
+// until ctx ends or the room closes (the channel is closed).
+func (s *Server) Watch(ctx context.Context, room string) (<-chan State, error) {
+	w := make(chan State, 1)
+	var found *Room
+	err := s.in(room, func(r *Room) error {
+		found = r
+		r.watchers[w] = struct{}{}
+		offerState(w, r.state())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() {
+		found.do(func() {
+			delete(found.watchers, w)
+			close(w)
+		})
+	})
+	return w, nil
+}
 
-// Lost tells that units are missing before the next one.
-func (p *Publication) Lost() {}
+// Mute mutes or unmutes a participant's sound and picture; nil leaves as is.
+func (s *Server) Mute(room, id string, audio, video *bool) error {
+	return s.of(room, id, func(r *Room, m *member) error {
+		set(&m.audioMuted, audio)
+		set(&m.videoHidden, video)
+		r.update()
+		return nil
+	})
+}
 
-// Close takes the source out of the room. It may be called twice, and after
-// the room closed it.
-func (p *Publication) Close() {}
+// SetMedia notes what a participant itself says it is sending: a camera that
+// was switched off becomes a name tile at once; nil leaves as is.
+func (s *Server) SetMedia(room, id string, audio, video *bool) error {
+	return s.of(room, id, func(r *Room, m *member) error {
+		set(&m.audioOff, not(audio))
+		set(&m.videoOff, not(video))
+		r.update()
+		return nil
+	})
+}
 
-// Subscription is a Sink's place in a room.
-type Subscription struct{}
+func set(flag *atomic.Bool, to *bool) {
+	if to != nil {
+		flag.Store(*to)
+	}
+}
 
-// RequestKeyframe asks for a keyframe in the receiver's tier; requests of all
-// its receivers are folded.
-func (s *Subscription) RequestKeyframe() {}
+func not(b *bool) *bool {
+	if b == nil {
+		return nil
+	}
+	n := !*b
+	return &n
+}
 
-// SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe.
-func (s *Subscription) SetTier(name string) error { return nil }
+// Remove ends a participant's sessions with reason ErrRemoved.
+func (s *Server) Remove(room, id string) error {
+	return s.of(room, id, func(r *Room, m *member) error {
+		r.drop(m, ErrRemoved)
+		r.update()
+		return nil
+	})
+}
 
-// Close takes the sink out of the room. It may be called twice.
-func (s *Subscription) Close() {}
+// SetTier moves a participant to a tier of the ladder by name.
+func (s *Server) SetTier(room, id, tier string) error {
+	spec, err := s.cfg.tier(tier)
+	if err != nil {
+		return err
+	}
+	return s.of(room, id, func(r *Room, m *member) error {
+		if m.sub == nil {
+			return fmt.Errorf("room %q: participant %q receives nothing: %w", room, id, ErrNoParticipant)
+		}
+		m.sub.spec = spec
+		r.update()
+		return nil
+	})
+}
+
+// Tiers lists the names of the ladder, best first.
+func (s *Server) Tiers() []string {
+	var names []string
+	for _, t := range s.cfg.Ladder {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// Snapshot returns a copy of the room's gallery as it is now.
+func (s *Server) Snapshot(ctx context.Context, room string) (image.Image, error) {
+	r, err := s.room(room)
+	if err != nil {
+		return nil, err
+	}
+	return r.snapshot(ctx)
+}
+
+// common returns the server's most preferred codec of a kind that it encodes
+// and a receiver takes, or nil.
+func (s *Server) common(k codec.Kind, takes []string) *codec.Codec {
+	for _, c := range s.codecs.Of(k) {
+		if c.NewVideoEncoder == nil && c.NewAudioEncoder == nil {
+			continue
+		}
+		if slices.ContainsFunc(takes, func(name string) bool { return strings.EqualFold(name, c.Name) }) {
+			return c
+		}
+	}
+	return nil
+}

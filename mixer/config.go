@@ -1,0 +1,119 @@
+package mixer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Config is what an operator decides about rooms.
+type Config struct {
+	// Ladder is the tiers a receiver can be on, best first. The first is the
+	// default.
+	Ladder []TierSpec
+	Sound  SoundSpec
+	// MaxParticipants bounds a room's members.
+	MaxParticipants int
+	// DecodeWorkers is the size of the decoding pool all rooms share.
+	DecodeWorkers int
+	// StalePicture is the age at which a sender's last picture is dimmed, and
+	// GonePicture the age at which its name takes the picture's place.
+	StalePicture, GonePicture time.Duration
+	// KeyframeHold is the least distance of two keyframes of a tier that losses
+	// and moves ask for, JoinHold that of those that newcomers ask for.
+	KeyframeHold, JoinHold time.Duration
+	// TierLinger is how long a tier without listeners stays open.
+	TierLinger time.Duration
+	// Fonts are folders to look for fonts in; none means the system's.
+	Fonts []string
+	Log   *slog.Logger
+}
+
+// TierSpec is one rung of the ladder.
+type TierSpec struct {
+	Name          string
+	Width, Height int // even
+	FPS           int
+	Bitrate       int // bit/s
+	MTU           int // largest RTP payload, bytes
+}
+
+// SoundSpec is the room's sound.
+type SoundSpec struct {
+	Channels   int
+	Bitrate    int // bit/s of one encoder
+	Complexity int
+	MaxOpen    int     // K, the loudest sources in the sum
+	Loss       float64 // packet loss that in-band repair is made for, 0 to 1
+}
+
+// DefaultConfig returns the configuration of a server nobody configured.
+func DefaultConfig() Config {
+	return Config{
+		Ladder: []TierSpec{
+			{Name: "720p", Width: 1280, Height: 720, FPS: 25, Bitrate: 1_500_000, MTU: 1160},
+			{Name: "360p", Width: 640, Height: 360, FPS: 15, Bitrate: 300_000, MTU: 1160},
+		},
+		Sound:           SoundSpec{Channels: 1, Bitrate: 32_000, Complexity: 5, MaxOpen: 6, Loss: 0.05},
+		MaxParticipants: 1000,
+		DecodeWorkers:   runtime.NumCPU(),
+		StalePicture:    5 * time.Second,
+		GonePicture:     30 * time.Second,
+		KeyframeHold:    4 * time.Second,
+		JoinHold:        300 * time.Millisecond,
+		TierLinger:      3 * time.Second,
+		Log:             slog.Default(),
+	}
+}
+
+// Validate names the key that is wrong.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Ladder) == 0 {
+		bad("ladder: at least one tier is needed")
+	}
+	names := map[string]bool{}
+	for i, t := range c.Ladder {
+		switch {
+		case t.Name == "" || names[t.Name]:
+			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
+		case t.Width < 16 || t.Height < 16 || t.Width%2+t.Height%2 != 0:
+			bad("ladder[%d]: %dx%d: width and height must be even and at least 16", i, t.Width, t.Height)
+		case t.FPS < 1 || t.FPS > 60:
+			bad("ladder[%d].fps: %d is not in 1…60", i, t.FPS)
+		case t.Bitrate < 10_000:
+			bad("ladder[%d].bitrate: %d bit/s is under 10000", i, t.Bitrate)
+		case t.MTU < 100 || t.MTU > 1400:
+			bad("ladder[%d].mtu: %d is not in 100…1400", i, t.MTU)
+		}
+		names[t.Name] = true
+	}
+	if c.Sound.Channels != 1 && c.Sound.Channels != 2 {
+		bad("sound.channels: %d is neither 1 nor 2", c.Sound.Channels)
+	}
+	if c.Sound.MaxOpen < 1 {
+		bad("sound.max_open: %d is under 1", c.Sound.MaxOpen)
+	}
+	if c.DecodeWorkers < 1 {
+		bad("decode_workers: %d is under 1", c.DecodeWorkers)
+	}
+	if c.MaxParticipants < 1 {
+		bad("max_participants: %d is under 1", c.MaxParticipants)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) tier(name string) (TierSpec, error) {
+	if name == "" {
+		return c.Ladder[0], nil
+	}
+	for _, t := range c.Ladder {
+		if t.Name == name {
+			return t, nil
+		}
+	}
+	return TierSpec{}, fmt.Errorf("tier %q: %w", name, ErrNoTier)
+}

@@ -1,0 +1,157 @@
+package mixer
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mixdown/codec"
+)
+
+// metrics are the figures that the clocks write as they go. All others follow
+// from who is where and are read when somebody asks.
+type metrics struct {
+	soundLate    prometheus.Histogram
+	soundSkipped prometheus.Counter
+	soundTime    prometheus.Counter
+	concealed    prometheus.Counter
+
+	mu   sync.Mutex
+	gone counts // of tiers and publications that have ended
+}
+
+// counts adds up the counters of tiers and publications.
+type counts struct {
+	pictures, late, dropped, keyframes, tiles, bytes, tierErrors uint64
+	compose, encode, decode                                      time.Duration
+	units, decoded, unitsDropped, unwanted, unitErrors, lost     uint64
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &metrics{
+		soundLate: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mixdown_sound_tick_late_seconds", Help: "How late the sound clocks' ticks began.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2},
+		}),
+		soundSkipped: counter("mixdown_sound_ticks_skipped_total", "Ticks of sound left out because the clock came too late."),
+		soundTime:    counter("mixdown_sound_seconds_total", "Time spent decoding, mixing and encoding sound."),
+		concealed:    counter("mixdown_sound_concealed_seconds_total", "Sound of all senders that was made up."),
+	}
+}
+
+func (a *counts) tier(t *Tier) {
+	a.pictures += t.count.pictures.Load()
+	a.late += t.count.skipped.Load()
+	a.dropped += t.count.dropped.Load()
+	a.keyframes += t.count.keyframes.Load()
+	a.tiles += t.count.tiles.Load()
+	a.bytes += t.count.bytes.Load()
+	a.tierErrors += t.count.errors.Load()
+	a.compose += time.Duration(t.count.composeTime.Load())
+	a.encode += time.Duration(t.count.encodeTime.Load())
+}
+
+func (a *counts) publication(p *Publication) {
+	a.units += p.count.units.Load()
+	a.decoded += p.count.decoded.Load()
+	a.unitsDropped += p.count.dropped.Load()
+	a.unwanted += p.count.unwanted.Load()
+	a.unitErrors += p.count.errors.Load()
+	a.lost += p.count.lost.Load()
+	a.decode += time.Duration(p.count.decodeTime.Load())
+}
+
+// ended keeps the counters of what is about to be forgotten.
+func (m *metrics) ended(t *Tier, p *Publication) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t != nil {
+		m.gone.tier(t)
+	}
+	if p != nil {
+		m.gone.publication(p)
+	}
+}
+
+// Describe implements prometheus.Collector; what is collected depends on the
+// rooms there are.
+func (s *Server) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (s *Server) Collect(out chan<- prometheus.Metric) {
+	for _, c := range []prometheus.Collector{s.metrics.soundLate, s.metrics.soundSkipped, s.metrics.soundTime, s.metrics.concealed} {
+		c.Collect(out)
+	}
+	rooms := s.all()
+	s.metrics.mu.Lock()
+	sum := s.metrics.gone
+	s.metrics.mu.Unlock()
+	for _, r := range rooms {
+		r.do(func() { r.collect(out, &sum) })
+	}
+	gauge(out, "mixdown_rooms", "Rooms there are.", float64(len(rooms)))
+	gauge(out, "mixdown_frames_live", "Decoded frames held in memory.", float64(codec.LiveFrames()))
+	for _, c := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"mixdown_tier_pictures_total", "Pictures encoded by all tiers.", float64(sum.pictures)},
+		{"mixdown_tier_pictures_late_total", "Pictures left out because a tier's clock came too late.", float64(sum.late)},
+		{"mixdown_tier_pictures_dropped_total", "Pictures dropped by the encoders' rate control.", float64(sum.dropped)},
+		{"mixdown_tier_keyframes_total", "Keyframes among the pictures.", float64(sum.keyframes)},
+		{"mixdown_tier_tiles_total", "Tiles drawn.", float64(sum.tiles)},
+		{"mixdown_tier_bytes_total", "Bytes of coded pictures, before fan-out.", float64(sum.bytes)},
+		{"mixdown_tier_errors_total", "Errors while composing, encoding or packetizing.", float64(sum.tierErrors)},
+		{"mixdown_compose_seconds_total", "Time spent composing.", sum.compose.Seconds()},
+		{"mixdown_encode_seconds_total", "Time spent encoding pictures.", sum.encode.Seconds()},
+		{"mixdown_decode_seconds_total", "Time spent decoding pictures.", sum.decode.Seconds()},
+		{"mixdown_units_total", "Access units that senders sent.", float64(sum.units)},
+		{"mixdown_units_decoded_total", "Access units decoded.", float64(sum.decoded)},
+		{"mixdown_units_dropped_total", "Access units dropped: decoder behind, or waiting for a keyframe.", float64(sum.unitsDropped)},
+		{"mixdown_units_unwanted_total", "Access units not decoded because they are on no canvas.", float64(sum.unwanted)},
+		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
+		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
+	} {
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(c.name, c.help, nil, nil), prometheus.CounterValue, c.value)
+	}
+}
+
+func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
+	open := 0
+	for _, m := range r.members {
+		if m.pub != nil {
+			sum.publication(m.pub)
+		}
+		if m.open.Load() {
+			open++
+		}
+	}
+	encoders := 0
+	if r.sound != nil {
+		encoders = int(r.sound.encoders.Load())
+	}
+	room := []string{"room", r.name}
+	gauge(out, "mixdown_room_participants", "Members of a room.", float64(len(r.members)), room...)
+	gauge(out, "mixdown_room_open_sources", "Sources in a room's sum.", float64(open), room...)
+	gauge(out, "mixdown_room_audio_encoders", "Sound encoders of a room: the shared one and one for each open source that listens.", float64(encoders), room...)
+	gauge(out, "mixdown_room_video_encoders", "Picture encoders of a room, one for each tier in use.", float64(len(r.tiers)), room...)
+	for key, t := range r.tiers {
+		sum.tier(t)
+		labels := append(room, "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas,
+			"size", strconv.Itoa(key.spec.Width)+"x"+strconv.Itoa(key.spec.Height))
+		gauge(out, "mixdown_tier_listeners", "Receivers of a tier.", float64(len(*t.listeners.Load())), labels...)
+	}
+}
+
+func gauge(out chan<- prometheus.Metric, name, help string, v float64, labels ...string) {
+	var names, values []string
+	for i := 0; i < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), prometheus.GaugeValue, v, values...)
+}

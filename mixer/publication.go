@@ -1,0 +1,187 @@
+package mixer
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mixdown/codec"
+)
+
+// maxUnits is how many units of one sender may wait for a decoder: a third of
+// a second at 25 fps, after which a keyframe is the faster way to catch up.
+const maxUnits = 8
+
+// Publication is a Source's place in a room: the way of a sender's pictures
+// from coded units to the slot.
+type Publication struct {
+	room *Room
+	who  *member
+	src  Source
+	slot slot
+
+	wanted atomic.Bool // is on a canvas
+
+	mu      sync.Mutex
+	units   []codec.Unit
+	inLine  bool // stands in the pool's line or is being decoded
+	waitKey bool // units are of no use before the next keyframe
+	closed  bool
+
+	// Touched by the one pool thread that decodes for it.
+	decoder codec.VideoDecoder
+	speaks  *codec.Codec
+
+	count struct {
+		units, decoded, dropped, unwanted, errors, lost atomic.Uint64
+		decodeTime                                      atomic.Int64 // ns
+	}
+}
+
+func newPublication(r *Room, who *member, src Source) *Publication {
+	return &Publication{room: r, who: who, src: src, waitKey: true}
+}
+
+// WriteUnit hands over one whole access unit in decoding order. It never
+// blocks; when the decoder is behind, units are dropped up to the next
+// keyframe, which is asked for. u.Data passes to the room.
+func (p *Publication) WriteUnit(u codec.Unit) {
+	p.count.units.Add(1)
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	if !p.wanted.Load() {
+		p.waitKey = true
+		p.mu.Unlock()
+		p.count.unwanted.Add(1)
+		return
+	}
+	if len(p.units) >= maxUnits {
+		p.count.dropped.Add(uint64(len(p.units)))
+		p.units = p.units[:0]
+		p.waitKey = true
+	}
+	if p.waitKey && !u.Keyframe {
+		p.mu.Unlock()
+		p.count.dropped.Add(1)
+		p.src.RequestKeyframe()
+		return
+	}
+	p.waitKey = false
+	p.units = append(p.units, u)
+	add := !p.inLine
+	p.inLine = true
+	p.mu.Unlock()
+	if add {
+		p.room.server.pool.add(p)
+	}
+}
+
+// Lost tells that units are missing before the next one.
+func (p *Publication) Lost() {
+	p.count.lost.Add(1)
+	if p.wanted.Load() {
+		p.src.RequestKeyframe()
+	}
+}
+
+// Close takes the source out of the room. It may be called twice, and after
+// the room closed it.
+func (p *Publication) Close() {
+	p.room.do(func() { p.room.unpublish(p, nil) })
+}
+
+// want switches decoding on and off with the tile's place on a canvas.
+func (p *Publication) want(on bool) {
+	if p.wanted.Swap(on) == on || !on {
+		return
+	}
+	p.mu.Lock()
+	p.waitKey = true
+	p.mu.Unlock()
+	p.src.RequestKeyframe()
+}
+
+// end stops decoding; the decoder is closed by the pool, which may be using it.
+func (p *Publication) end() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	p.units = nil
+	p.room.server.metrics.ended(nil, p)
+	add := !p.inLine
+	p.inLine = true
+	p.mu.Unlock()
+	p.slot.close()
+	if add {
+		p.room.server.pool.add(p)
+	}
+}
+
+// decodeNext decodes one unit on a pool thread and reports whether more wait.
+func (p *Publication) decodeNext() bool {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		if p.decoder != nil {
+			p.decoder.Close()
+			p.decoder = nil
+		}
+		return false
+	}
+	u := p.units[0]
+	n := copy(p.units, p.units[1:])
+	p.units[n] = codec.Unit{}
+	p.units = p.units[:n]
+	p.mu.Unlock()
+
+	start := time.Now()
+	frame, err := p.decode(u)
+	p.count.decodeTime.Add(int64(time.Since(start)))
+	if frame != nil {
+		p.count.decoded.Add(1)
+		p.slot.put(frame, time.Now())
+	}
+
+	p.mu.Lock()
+	if err != nil {
+		p.waitKey = true
+	}
+	more := len(p.units) > 0 || p.closed
+	p.inLine = more
+	p.mu.Unlock()
+	if err != nil {
+		p.count.errors.Add(1)
+		p.room.logNow("decode", fmt.Errorf("participant %q: %w", p.who.id.ID, err))
+		p.src.RequestKeyframe()
+	}
+	return more
+}
+
+func (p *Publication) decode(u codec.Unit) (*codec.Frame, error) {
+	if p.decoder == nil || p.speaks != u.Codec {
+		if p.decoder != nil {
+			p.decoder.Close()
+			p.decoder = nil
+		}
+		if u.Codec == nil || u.Codec.NewVideoDecoder == nil {
+			return nil, fmt.Errorf("decode: %w", ErrNoCodec)
+		}
+		d, err := u.Codec.NewVideoDecoder()
+		if err != nil {
+			return nil, fmt.Errorf("open %s decoder: %w", u.Codec.Name, err)
+		}
+		p.decoder, p.speaks = d, u.Codec
+	}
+	f, err := p.decoder.Decode(u)
+	if err != nil {
+		return f, fmt.Errorf("decode %s: %w", u.Codec.Name, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,274 @@
+package mixer
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/mixer/audio"
+)
+
+const (
+	soundRate = 48_000
+	soundTick = 20 * time.Millisecond
+	// soundSlack is how late a tick may be and still be made up for. Later, the
+	// ticks in between are left out, and their RTP time with them.
+	soundSlack = 200 * time.Millisecond
+)
+
+// soundSeat is one member as the sound clock sees it.
+type soundSeat struct {
+	who   *member
+	voice Voice         // nil: sends no sound
+	sub   *Subscription // nil: hears nothing
+}
+
+// soundClock pulls everybody's sound every 20 ms, mixes it and hands it out.
+type soundClock struct {
+	room     *Room
+	roster   atomic.Pointer[[]soundSeat] // replaced by the room's goroutine
+	speaker  atomic.Pointer[member]
+	encoders atomic.Int32
+
+	// Touched by run only.
+	seen   *[]soundSeat
+	bus    *audio.Bus
+	legs   []*leg
+	shared map[*codec.Codec]*soundEncoder
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// leg is one member's two directions of sound.
+type leg struct {
+	soundSeat
+	strip   *audio.Strip // nil without a voice
+	private *soundEncoder
+}
+
+// soundEncoder is one encoder of the room's sound.
+type soundEncoder struct {
+	codec  *codec.Codec
+	stream uint32
+	enc    codec.AudioEncoder
+}
+
+func newSoundClock(ctx context.Context, r *Room) *soundClock {
+	cfg := r.server.cfg.Sound
+	s := &soundClock{
+		room: r, shared: map[*codec.Codec]*soundEncoder{}, done: make(chan struct{}),
+		bus: audio.NewBus(audio.Config{Rate: soundRate, Channels: cfg.Channels, MaxOpen: cfg.MaxOpen}),
+	}
+	s.roster.Store(&[]soundSeat{})
+	ctx, s.cancel = context.WithCancel(ctx)
+	go s.run(ctx)
+	return s
+}
+
+func (s *soundClock) stop() {
+	s.cancel()
+	<-s.done
+}
+
+func (s *soundClock) run(ctx context.Context) {
+	defer close(s.done)
+	// A thread of its own at the usual priority: encoders are niced below it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer s.close()
+	// Ticks fall on whole multiples from the epoch, so that RTP time is exact.
+	since := time.Since(s.room.epoch)/soundTick + 1
+	clock := newClock(s.room.epoch.Add(since*soundTick), soundTick)
+	for {
+		deadline, skipped, ok := clock.wait(ctx, soundSlack)
+		if !ok {
+			return
+		}
+		m := s.room.server.metrics
+		m.soundSkipped.Add(float64(skipped))
+		m.soundLate.Observe(time.Since(deadline).Seconds())
+		start := time.Now()
+		s.step(deadline)
+		m.soundTime.Add(time.Since(start).Seconds())
+	}
+}
+
+// step makes and hands out the 20 ms that begin at now.
+func (s *soundClock) step(now time.Time) {
+	s.seat()
+	for _, l := range s.legs {
+		if l.strip != nil {
+			s.pull(l)
+		}
+	}
+	s.bus.Step()
+	s.publish()
+
+	for _, e := range s.shared {
+		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.sub.audio == e.codec })
+	}
+	for _, l := range s.legs {
+		if l.private != nil {
+			s.encode(l.private, s.bus.Minus(l.strip), now, func(o *leg) bool { return o == l })
+		}
+	}
+}
+
+// seat takes over a new roster: who stays keeps strip and encoder.
+func (s *soundClock) seat() {
+	roster := s.roster.Load()
+	if roster == s.seen {
+		return
+	}
+	s.seen = roster
+	old := s.legs
+	s.legs = make([]*leg, 0, len(*roster))
+	for _, seat := range *roster {
+		i := slices.IndexFunc(old, func(l *leg) bool { return l != nil && l.who == seat.who })
+		l := &leg{}
+		if i >= 0 {
+			l, old[i] = old[i], nil
+		}
+		if l.sub != seat.sub {
+			s.drop(&l.private)
+		}
+		l.soundSeat = seat
+		switch {
+		case l.voice != nil && l.strip == nil:
+			l.strip = s.bus.Add()
+		case l.voice == nil && l.strip != nil:
+			s.unstrip(l)
+		}
+		s.legs = append(s.legs, l)
+	}
+	for _, l := range old {
+		if l != nil {
+			s.unstrip(l)
+		}
+	}
+	s.share()
+}
+
+// share opens a shared encoder for each codec somebody listens in, and closes
+// the others.
+func (s *soundClock) share() {
+	used := map[*codec.Codec]bool{}
+	for _, l := range s.legs {
+		if l.sub != nil && l.sub.audio != nil {
+			used[l.sub.audio] = true
+		}
+	}
+	for c, e := range s.shared {
+		if !used[c] {
+			s.drop(&e)
+			delete(s.shared, c)
+		}
+	}
+	for c := range used {
+		if s.shared[c] == nil {
+			if e := s.open(c); e != nil {
+				s.shared[c] = e
+			}
+		}
+	}
+}
+
+func (s *soundClock) unstrip(l *leg) {
+	s.drop(&l.private)
+	if l.strip != nil {
+		s.bus.Remove(l.strip)
+		l.strip = nil
+	}
+	l.who.open.Store(false)
+	l.who.speaking.Store(false)
+	l.who.level.Store(-127)
+}
+
+func (s *soundClock) pull(l *leg) {
+	heard := l.voice.Pull(l.strip.PCM)
+	l.strip.Silent, l.strip.Ahead = heard.Silent, heard.Ahead
+	if l.who.silenced() {
+		clear(l.strip.PCM)
+		l.strip.Silent, l.strip.Ahead = true, -127
+	}
+	if heard.Concealed > 0 {
+		s.room.server.metrics.concealed.Add(heard.Concealed.Seconds())
+	}
+}
+
+// publish tells the room and the tiers what the bus decided, and gives every
+// open source that listens an encoder of its own.
+func (s *soundClock) publish() {
+	speaker := s.bus.Speaker()
+	for _, l := range s.legs {
+		if l.strip == nil {
+			continue
+		}
+		l.who.open.Store(l.strip.Open)
+		l.who.speaking.Store(l.strip.Speaking)
+		l.who.level.Store(int32(l.strip.Level))
+		if l.strip == speaker {
+			s.speaker.Store(l.who)
+		}
+		switch hears := l.sub != nil && l.sub.audio != nil; {
+		case l.strip.Open && hears && l.private == nil:
+			l.private = s.open(l.sub.audio)
+		case !l.strip.Open && l.private != nil:
+			s.drop(&l.private)
+		}
+	}
+}
+
+func (s *soundClock) open(c *codec.Codec) *soundEncoder {
+	spec := s.room.server.cfg.Sound
+	enc, err := c.NewAudioEncoder(codec.AudioConfig{
+		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
+		Bitrate:     spec.Bitrate, Frame: soundTick, Complexity: spec.Complexity,
+		FEC: spec.Loss > 0, Loss: spec.Loss,
+	})
+	if err != nil {
+		s.room.logNow("sound", err)
+		return nil
+	}
+	s.encoders.Add(1)
+	return &soundEncoder{codec: c, stream: s.room.server.streams.Add(1), enc: enc}
+}
+
+func (s *soundClock) drop(e **soundEncoder) {
+	if *e != nil {
+		(*e).enc.Close()
+		*e = nil
+		s.encoders.Add(-1)
+	}
+}
+
+// encode makes one packet and gives it to all legs that to is true of.
+func (s *soundClock) encode(e *soundEncoder, pcm []int16, now time.Time, to func(*leg) bool) {
+	coded, err := e.enc.Encode(pcm)
+	if err != nil {
+		s.room.logNow("sound", err)
+		return
+	}
+	p := &Packet{
+		Codec: e.codec, Stream: e.stream, Payload: slices.Clone(coded),
+		Timestamp: s.room.audioTime(now, e.codec.ClockRate), Time: now,
+	}
+	for _, l := range s.legs {
+		if l.sub != nil && to(l) {
+			l.sub.sink.WriteAudio(p)
+		}
+	}
+}
+
+func (s *soundClock) close() {
+	for _, l := range s.legs {
+		s.unstrip(l)
+	}
+	for _, e := range s.shared {
+		s.drop(&e)
+	}
+}

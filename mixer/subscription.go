@@ -1,0 +1,96 @@
+package mixer
+
+import (
+	"sync"
+
+	"mixdown/codec"
+)
+
+// Subscription is a Sink's place in a room. While it moves from one tier to
+// another it listens to both, and changes over at the new one's keyframe.
+type Subscription struct {
+	room  *Room
+	who   *member
+	sink  Sink
+	video *codec.Codec // nil: takes no pictures
+	audio *codec.Codec // nil: takes no sound
+	spec  TierSpec     // the room's goroutine only
+
+	mu            sync.Mutex
+	current, next *Tier
+}
+
+// RequestKeyframe asks for a keyframe in the receiver's tier; requests of all
+// its receivers are folded.
+func (s *Subscription) RequestKeyframe() {
+	s.mu.Lock()
+	t := s.current
+	if t == nil {
+		t = s.next
+	}
+	s.mu.Unlock()
+	if t != nil {
+		t.requestKey(s.room.server.cfg.KeyframeHold)
+	}
+}
+
+// SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe.
+func (s *Subscription) SetTier(name string) error {
+	spec, err := s.room.server.cfg.tier(name)
+	if err != nil {
+		return err
+	}
+	return s.room.do(func() {
+		s.spec = spec
+		s.room.update()
+	})
+}
+
+// Close takes the sink out of the room. It may be called twice.
+func (s *Subscription) Close() {
+	s.room.do(func() { s.room.unsubscribe(s, nil) })
+}
+
+// writeVideo is called by each tier that s listens to.
+func (s *Subscription) writeVideo(t *Tier, picture []*Packet, key bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == t && key {
+		s.current, s.next = t, nil
+	}
+	if s.current == t {
+		s.sink.WriteVideo(picture)
+	}
+}
+
+// follow moves s to t (nil: to nothing) from the room's goroutine.
+func (s *Subscription) follow(t *Tier) {
+	s.mu.Lock()
+	old := s.next
+	newcomer := s.current == nil
+	switch {
+	case t == nil:
+		s.current, s.next = nil, nil
+	case s.current == t:
+		s.next = nil
+	default:
+		s.next = t
+	}
+	moves := s.next != nil && s.next != old
+	s.mu.Unlock()
+	if moves {
+		t.add(s)
+		hold := s.room.server.cfg.KeyframeHold
+		if newcomer {
+			hold = s.room.server.cfg.JoinHold
+		}
+		t.requestKey(hold)
+	}
+}
+
+// holds reports whether s still listens to t.
+func (s *Subscription) holds(t *Tier) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current == t || s.next == t
+}

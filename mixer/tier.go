@@ -1,0 +1,243 @@
+package mixer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/compositor"
+)
+
+// tierKey tells tiers apart: who shares all of it shares an encoder.
+type tierKey struct {
+	canvas string
+	codec  string
+	spec   TierSpec
+}
+
+// Tier is one encoder with its own picture and clock. Everybody who listens
+// to it gets the same packets, made once.
+type Tier struct {
+	room   *Room
+	key    tierKey
+	canvas *canvas
+	codec  *codec.Codec
+	stream uint32
+	phase  time.Duration
+
+	listeners atomic.Pointer[[]*Subscription] // replaced by the room's goroutine
+	emptied   time.Time                       // when the last listener left; the room's goroutine only
+
+	mu      sync.Mutex
+	keyDue  time.Time // zero: no keyframe is asked for
+	lastKey time.Time
+	bitrate int // asked for, 0 once it is set
+
+	// Touched by run only.
+	picture *compositor.Picture
+	encoder codec.VideoEncoder
+	cutter  codec.Packetizer
+	shots   []compositor.Shot
+	places  []compositor.Rect
+
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	count struct {
+		pictures, skipped, dropped, keyframes, tiles, bytes, packets, errors atomic.Uint64
+		composeTime, encodeTime                                              atomic.Int64 // ns
+	}
+}
+
+func newTier(ctx context.Context, r *Room, key tierKey, c *canvas, cod *codec.Codec, phase time.Duration) *Tier {
+	t := &Tier{
+		room: r, key: key, canvas: c, codec: cod, phase: phase,
+		stream: r.server.streams.Add(1), bitrate: key.spec.Bitrate, done: make(chan struct{}),
+	}
+	t.listeners.Store(&[]*Subscription{})
+	ctx, t.cancel = context.WithCancel(ctx)
+	go t.run(ctx)
+	return t
+}
+
+// stop ends the tier's goroutine and waits for it.
+func (t *Tier) stop() {
+	t.cancel()
+	<-t.done
+}
+
+// requestKey asks for a keyframe, no sooner than hold after the last one;
+// requests in between are folded into it.
+func (t *Tier) requestKey(hold time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := t.lastKey.Add(hold)
+	if t.keyDue.IsZero() || due.Before(t.keyDue) {
+		t.keyDue = due
+	}
+}
+
+// setBitrate changes the encoder's rate from its next picture on.
+func (t *Tier) setBitrate(bps int) {
+	t.mu.Lock()
+	t.bitrate = bps
+	t.mu.Unlock()
+}
+
+func (t *Tier) run(ctx context.Context) {
+	defer close(t.done)
+	mediaThread()
+	defer t.close()
+	interval := time.Second / time.Duration(t.key.spec.FPS)
+	clock := newClock(time.Now().Add(t.phase%interval), interval)
+	for {
+		deadline, skipped, ok := clock.wait(ctx, interval)
+		if !ok {
+			return
+		}
+		t.count.skipped.Add(uint64(skipped))
+		if err := t.step(deadline); err != nil {
+			t.count.errors.Add(1)
+			t.room.logNow("tier", fmt.Errorf("tier %s %s of canvas %q: %w", t.key.spec.Name, t.key.codec, t.key.canvas, err))
+		}
+	}
+}
+
+// step draws, encodes and hands out the picture of one deadline.
+func (t *Tier) step(now time.Time) error {
+	if err := t.open(); err != nil {
+		return err
+	}
+	start := time.Now()
+	tiles, err := t.compose(now)
+	t.count.composeTime.Add(int64(time.Since(start)))
+	t.count.tiles.Add(uint64(tiles))
+	if err != nil {
+		// The tile that failed is drawn as a name; the picture goes on.
+		t.count.errors.Add(1)
+		t.room.logNow("compose", err)
+	}
+
+	key, bitrate := t.due(now)
+	if set, ok := t.encoder.(codec.BitrateSetter); ok && bitrate > 0 {
+		if err := set.SetBitrate(bitrate); err != nil {
+			return fmt.Errorf("set %d bit/s: %w", bitrate, err)
+		}
+	}
+	start = time.Now()
+	unit, err := t.encoder.Encode(t.picture.Frame(), now.Sub(t.room.epoch), key)
+	t.count.encodeTime.Add(int64(time.Since(start)))
+	if err != nil {
+		t.requestKey(0)
+		return fmt.Errorf("encode: %w", err)
+	}
+	if len(unit.Data) == 0 {
+		if key {
+			t.requestKey(0)
+		}
+		t.count.dropped.Add(1)
+		return nil
+	}
+	t.count.pictures.Add(1)
+	t.count.bytes.Add(uint64(len(unit.Data)))
+	if unit.Keyframe {
+		t.count.keyframes.Add(1)
+		t.mu.Lock()
+		t.lastKey, t.keyDue = now, time.Time{}
+		t.mu.Unlock()
+	}
+	packets, err := t.packetize(unit, now)
+	if err != nil {
+		return fmt.Errorf("packetize: %w", err)
+	}
+	for _, s := range *t.listeners.Load() {
+		s.writeVideo(t, packets, unit.Keyframe)
+	}
+	return nil
+}
+
+// open makes the encoder at the first picture and after an error of opening.
+func (t *Tier) open() error {
+	if t.encoder != nil {
+		return nil
+	}
+	spec := t.key.spec
+	enc, err := t.codec.NewVideoEncoder(codec.VideoConfig{
+		Width: spec.Width, Height: spec.Height, FPS: spec.FPS, Bitrate: spec.Bitrate, Threads: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("open encoder: %w", err)
+	}
+	t.encoder = enc
+	t.picture = compositor.NewPicture(spec.Width, spec.Height, t.room.server.scaler, t.room.server.text)
+	t.cutter = t.codec.Payload.NewPacketizer()
+	return nil
+}
+
+func (t *Tier) close() {
+	if t.encoder != nil {
+		t.encoder.Close()
+		t.picture.Close()
+	}
+}
+
+func (t *Tier) compose(now time.Time) (int, error) {
+	p := t.canvas.plan.Load()
+	t.shots = p.shoot(t.shots, now, &t.room.server.cfg)
+	defer releaseShots(t.shots)
+	if len(t.places) != len(t.shots) {
+		t.places = compositor.Grid(len(t.shots), t.key.spec.Width, t.key.spec.Height)
+	}
+	return t.picture.Compose(t.places, t.shots)
+}
+
+// due takes what was asked of the encoder: a keyframe, a new rate (0: none).
+func (t *Tier) due(now time.Time) (key bool, bitrate int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key = !t.keyDue.IsZero() && !now.Before(t.keyDue)
+	bitrate, t.bitrate = t.bitrate, 0
+	return key, bitrate
+}
+
+func (t *Tier) packetize(u codec.Unit, now time.Time) ([]*Packet, error) {
+	payloads, err := t.cutter.Packetize(u, t.key.spec.MTU)
+	if err != nil {
+		return nil, err
+	}
+	made := make([]Packet, len(payloads))
+	out := make([]*Packet, len(payloads))
+	ts := t.room.videoTime(now)
+	for i, payload := range payloads {
+		made[i] = Packet{
+			Codec: t.codec, Stream: t.stream, Payload: payload, Timestamp: ts, Time: now,
+			Marker: i == len(payloads)-1, Keyframe: u.Keyframe, Temporal: u.Temporal,
+		}
+		out[i] = &made[i]
+	}
+	t.count.packets.Add(uint64(len(out)))
+	return out, nil
+}
+
+// add and remove change who listens; the room's goroutine calls them.
+func (t *Tier) add(s *Subscription) {
+	old := *t.listeners.Load()
+	if slices.Contains(old, s) {
+		return
+	}
+	next := append(slices.Clone(old), s)
+	t.listeners.Store(&next)
+}
+
+func (t *Tier) remove(s *Subscription, now time.Time) {
+	next := slices.DeleteFunc(slices.Clone(*t.listeners.Load()), func(o *Subscription) bool { return o == s })
+	if t.listeners.Store(&next); len(next) == 0 {
+		t.emptied = now
+	}
+}
+
+func (t *Tier) empty() bool { return len(*t.listeners.Load()) == 0 }
