@@ -1,0 +1,34 @@
+// Package catalog is the one list of the codecs that the server runs.
+package catalog
+
+import (
+	"mixdown/codec"
+	"mixdown/codec/ffmpeg"
+	"mixdown/codec/opus"
+	"mixdown/codec/vpx"
+)
+
+// Default returns all codecs, in order of preference. A new codec is one more
+// row; codectest says whether it is right.
+func Default() codec.Set {
+	return codec.Set{
+		{
+			Name:            "VP8",
+			Kind:            codec.Video,
+			ClockRate:       90000, // RFC 7741, section 6.1
+			Payload:         vpx.VP8Payload{},
+			NewVideoDecoder: ffmpeg.NewDecoder("vp8"),
+			NewVideoEncoder: vpx.NewVP8Encoder,
+		},
+		{
+			Name:            "opus",
+			Kind:            codec.Audio,
+			ClockRate:       48000, // RFC 7587, section 4.1, whatever the sound's own rate
+			Channels:        2,     // section 7, whatever the sound's own channels
+			Fmtp:            "minptime=10;useinbandfec=1",
+			Payload:         opus.Payload{},
+			NewAudioDecoder: opus.NewDecoder,
+			NewAudioEncoder: opus.NewEncoder,
+		},
+	}
+}

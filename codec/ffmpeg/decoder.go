@@ -1,0 +1,161 @@
+// Package ffmpeg decodes pictures with libavcodec through go-astiav.
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/asticode/go-astiav"
+
+	"mixdown/codec"
+)
+
+// MaxPixels is the largest picture that NewDecoder's decoders take, in luma
+// samples: 4096x2304, either way up.
+const MaxPixels = 4096 * 2304
+
+// padding is what libavcodec's readers may look at behind a packet's end
+// (AV_INPUT_BUFFER_PADDING_SIZE).
+const padding = 64
+
+// ErrNoKeyframe is Decode's answer to what cannot be decoded before a keyframe
+// has come.
+var ErrNoKeyframe = errors.New("no keyframe yet")
+
+// Decoder is a codec.VideoDecoder. Its frames are libavcodec's own, without a
+// copy; they outlive the decoder.
+type Decoder struct {
+	name   string
+	max    int
+	ctx    *astiav.CodecContext
+	packet *astiav.Packet
+	padded []byte
+	spare  *astiav.Frame // takes the next picture
+	ready  bool // a keyframe was decoded and nothing failed since
+}
+
+// NewDecoder returns a row's constructor of decoders with libavcodec's name for
+// one ("vp8", "h264", "libdav1d").
+func NewDecoder(name string) func() (codec.VideoDecoder, error) {
+	return func() (codec.VideoDecoder, error) {
+		d, err := Open(name, MaxPixels)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+}
+
+// Open opens a decoder that refuses pictures of more than maxPixels luma
+// samples.
+func Open(name string, maxPixels int) (*Decoder, error) {
+	// libavcodec writes to stderr about every bad packet, which Decode returns as
+	// an error already. Its log callback is no way out: go-astiav's overflows.
+	astiav.SetLogLevel(astiav.LogLevelQuiet)
+	c := astiav.FindDecoderByName(name)
+	if c == nil {
+		return nil, fmt.Errorf("decoder %q: this FFmpeg has none of that name, see ffmpeg -decoders", name)
+	}
+	d := &Decoder{
+		name: name, max: maxPixels,
+		ctx: astiav.AllocCodecContext(c), packet: astiav.AllocPacket(), spare: astiav.AllocFrame(),
+	}
+	d.ctx.SetThreadCount(1) // frame threads add a frame of delay each
+	d.ctx.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagLowDelay))
+	options := astiav.NewDictionary()
+	defer options.Free()
+	if err := options.Set("max_pixels", strconv.Itoa(maxPixels), 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("decoder %q: limit of %d pixels: %w", name, maxPixels, err), d.Close())
+	}
+	if err := d.ctx.Open(c, options); err != nil {
+		return nil, errors.Join(fmt.Errorf("decoder %q: %w", name, err), d.Close())
+	}
+	return d, nil
+}
+
+// Decode takes one access unit. At the start and after an error it wants a
+// keyframe (u.Keyframe) and answers ErrNoKeyframe to anything else.
+func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
+	if d.ctx == nil {
+		return nil, fmt.Errorf("decode %s: used after Close", d.name)
+	}
+	if len(u.Data) == 0 {
+		return nil, fmt.Errorf("decode %s: empty unit", d.name) // libavcodec takes it for the end
+	}
+	if !d.ready && !u.Keyframe {
+		return nil, fmt.Errorf("decode %s: %w", d.name, ErrNoKeyframe)
+	}
+	d.ready = false
+	f, err := d.decode(u.Data)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", d.name, err)
+	}
+	d.ready = true
+	if f != nil {
+		f.Timestamp, f.Arrived, f.Captured = u.Timestamp, u.Arrived, u.Captured
+	}
+	return f, nil
+}
+
+// decode returns the newest frame that data completed, so that no decoder ever
+// runs a frame behind.
+func (d *Decoder) decode(data []byte) (*codec.Frame, error) {
+	// FromData copies without padding: so pad first, then take it off the size.
+	d.padded = append(append(d.padded[:0], data...), make([]byte, padding)...)
+	if err := d.packet.FromData(d.padded); err != nil {
+		return nil, err
+	}
+	defer d.packet.Unref()
+	d.packet.SetSize(len(data))
+	if err := d.ctx.SendPacket(d.packet); err != nil {
+		return nil, d.explain(err)
+	}
+	var newest *astiav.Frame
+	for {
+		err := d.ctx.ReceiveFrame(d.spare)
+		if errors.Is(err, astiav.ErrEagain) {
+			break
+		}
+		if newest != nil {
+			newest.Free()
+		}
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		newest, d.spare = d.spare, astiav.AllocFrame()
+	}
+	if newest == nil {
+		return nil, nil
+	}
+	f, err := wrap(newest)
+	if err != nil {
+		return nil, err
+	}
+	if f.Width*f.Height > d.max {
+		defer f.Release()
+		return nil, fmt.Errorf("picture of %dx%d is larger than %d pixels", f.Width, f.Height, d.max)
+	}
+	return f, nil
+}
+
+// explain adds the likely reason where libavcodec only says "invalid argument",
+// which is what it calls a size beyond max_pixels; it then has no size at all.
+func (d *Decoder) explain(err error) error {
+	const einval = astiav.Error(-22)
+	if errors.Is(err, einval) && d.ctx.Width() == 0 {
+		return fmt.Errorf("picture refused, larger than %d pixels: %w", d.max, err)
+	}
+	return err
+}
+
+// Close frees the decoder. Frames that it has handed out stay.
+func (d *Decoder) Close() error {
+	if d.ctx != nil {
+		d.ctx.Free()
+		d.packet.Free()
+		d.spare.Free()
+		d.ctx = nil
+	}
+	return nil
+}

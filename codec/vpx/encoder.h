@@ -1,0 +1,25 @@
+// A libvpx encoder in one block of C memory: libvpx keeps pointers to its
+// configuration, which therefore must not live in Go's memory.
+#include <vpx/vp8cx.h>
+#include <vpx/vpx_encoder.h>
+
+#define VPX_MAX_TEMPORAL 3
+
+typedef struct {
+	vpx_codec_ctx_t ctx;
+	vpx_codec_enc_cfg_t cfg;
+	int opened;
+	// of the last picture that came out
+	const void *data;
+	size_t size;
+	int key;
+} encoder;
+
+// encoder_defaults fills cfg as libvpx would for live coding.
+vpx_codec_err_t encoder_defaults(encoder *e, vpx_codec_iface_t *iface);
+vpx_codec_err_t encoder_open(encoder *e, vpx_codec_iface_t *iface);
+vpx_codec_err_t encoder_control(encoder *e, int id, int value);
+vpx_codec_err_t encoder_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
+	int y_stride, int uv_stride, vpx_codec_pts_t pts, unsigned long duration, vpx_enc_frame_flags_t flags);
+void encoder_close(encoder *e);
+const char *encoder_detail(encoder *e);

@@ -1,0 +1,42 @@
+package vpx
+
+/*
+#include "encoder.h"
+
+// A macro in libvpx, which cgo cannot call.
+static vpx_codec_iface_t *vp8_iface(void) { return vpx_codec_vp8_cx(); }
+*/
+import "C"
+
+import (
+	"fmt"
+
+	"mixdown/codec"
+)
+
+// NewVP8Encoder opens a VP8 encoder with settings for live pictures: a fixed
+// fast speed, and a quantizer that goes all the way up before frames drop.
+func NewVP8Encoder(cfg codec.VideoConfig) (codec.VideoEncoder, error) {
+	e, err := OpenVP8(cfg, Options{Speed: -8, MinQ: 4, MaxQ: 63, DropBelow: 30})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// OpenVP8 opens a VP8 encoder with settings of the caller's.
+func OpenVP8(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
+	layers, err := pattern(cfg.TemporalLayers)
+	if err != nil {
+		return nil, fmt.Errorf("VP8 encoder: %w", err)
+	}
+	return open("VP8", C.vp8_iface(), cfg, opt, layers, []control{
+		{"speed", C.VP8E_SET_CPUUSED, opt.Speed},
+		{"static threshold", C.VP8E_SET_STATIC_THRESHOLD, 1},
+		{"token partitions", C.VP8E_SET_TOKEN_PARTITIONS, 0},
+		{"noise sensitivity", C.VP8E_SET_NOISE_SENSITIVITY, 0},
+		{"screen content", C.VP8E_SET_SCREEN_CONTENT_MODE, 0},
+		// In percent of the average frame; 0 is unbounded.
+		{"keyframe bound", C.VP8E_SET_MAX_INTRA_BITRATE_PCT, int(cfg.MaxKeyframe * 100)},
+	})
+}
