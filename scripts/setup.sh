@@ -101,17 +101,20 @@ fetch_go() {
   command -v go >/dev/null || die "no Go: install any Go, the right one is fetched with it"
   say "fetching the Go $version toolchain into .cache/go"
   scratch=$(mktemp -d .cache/go.XXXXXX)
-  (
-    cd "$scratch"
-    GOMODCACHE=$PWD/mod GO111MODULE=on GOFLAGS=-modcacherw GOTOOLCHAIN=local \
-      go mod download "$module"
-    cd "mod/$module"
-    find . -name _go.mod -execdir mv _go.mod go.mod ';'
-    chmod -R a+x bin "pkg/tool/linux_$go_arch"
-  ) >&2 || { rm -rf "$scratch"; die "could not fetch the Go toolchain; install Go $version or newer by hand"; }
+  # A module of its own: Debian's Go cannot read this one's go.mod.
+  if ! {
+    echo "module scratch" >"$scratch/go.mod" &&
+      (cd "$scratch" && GOMODCACHE=$PWD/mod GO111MODULE=on GOFLAGS=-modcacherw GOTOOLCHAIN=local \
+        go mod download "$module") &&
+      find "$scratch/mod/$module" -name _go.mod -execdir mv _go.mod go.mod ';' &&
+      chmod -R a+x "$scratch/mod/$module/bin" "$scratch/mod/$module/pkg/tool/linux_$go_arch"
+  } >&2; then
+    rm -rf "$scratch"
+    die "could not fetch the Go toolchain; install Go $version or newer by hand"
+  fi
   rm -rf .cache/go
   mv "$scratch/mod/$module" .cache/go
-  chmod -R u+w "$scratch" && rm -rf "$scratch"
+  rm -rf "$scratch"
   hash -r
 }
 
