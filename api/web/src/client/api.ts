@@ -1,0 +1,53 @@
+import { refusal } from "./errors.ts";
+import type { Place, Role } from "./types.ts";
+
+/** The REST calls that a member of a room makes. base is the server's origin. */
+export class Api {
+  constructor(private readonly base: string) {}
+
+  /** Asks for a place in a room. An old token keeps the identity it was made for. */
+  async join(room: string, key: string, name: string, token?: string): Promise<Place> {
+    const res = await fetch(`${this.room(room)}/join`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(token ? { key, name, token } : { key, name }),
+    });
+    if (!res.ok) throw await refusal(res);
+    const p = (await res.json()) as Partial<Place>;
+    return {
+      token: p.token ?? "",
+      identity: p.identity ?? "",
+      name: p.name || name,
+      role: p.role ?? ("participant" satisfies Role),
+      room: p.room || room,
+      expires: p.expires ?? "",
+      ice_servers: p.ice_servers ?? [],
+      tiers: p.tiers ?? [],
+    };
+  }
+
+  /** Mutes or unmutes another participant's sound; a host's right. */
+  async mute(place: Place, id: string, muted: boolean): Promise<void> {
+    await this.call(place, "POST", `${this.participant(place.room, id)}/mute`, { audio: muted });
+  }
+
+  /** Takes a participant out of the room; a host's right. */
+  async remove(place: Place, id: string): Promise<void> {
+    await this.call(place, "DELETE", this.participant(place.room, id));
+  }
+
+  private room(room: string): string {
+    return `${this.base}/api/v1/rooms/${encodeURIComponent(room)}`;
+  }
+
+  private participant(room: string, id: string): string {
+    return `${this.room(room)}/participants/${encodeURIComponent(id)}`;
+  }
+
+  private async call(place: Place, method: string, url: string, body?: unknown): Promise<void> {
+    const headers: Record<string, string> = { authorization: `Bearer ${place.token}` };
+    if (body !== undefined) headers["content-type"] = "application/json";
+    const res = await fetch(url, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+    if (!res.ok) throw await refusal(res);
+  }
+}

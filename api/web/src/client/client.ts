@@ -1,0 +1,300 @@
+import { Api } from "./api.ts";
+import { obey } from "./ask.ts";
+import { Backoff } from "./backoff.ts";
+import { Control } from "./control.ts";
+import { Refused } from "./errors.ts";
+import { Media, NoDevice, type Wish } from "./media.ts";
+import { giveUp, keep, kept } from "./place.ts";
+import { reduce, self, type Message, type View } from "./state.ts";
+import { Sampler, type Quality } from "./stats.ts";
+import type { Place } from "./types.ts";
+import { preferVP8, Whip } from "./whip.ts";
+
+/** Where a client is on its way. */
+export type Phase = "idle" | "joining" | "connected" | "interrupted" | "reconnecting" | "left";
+
+/** What a client tells its page. */
+export interface Events {
+  onPhase(phase: Phase): void;
+  onView(view: View): void;
+  onMix(mix: MediaStream): void; // the one picture and the one sound; a new one after each reconnect
+  onQuality(quality: Quality): void;
+  onMedia(wish: Wish): void; // what is sent now
+  onTrouble(sentence: string): void; // to be shown; empty when it is over
+}
+
+/**
+ * One person in one room. join gets a place, connect makes the connection
+ * and holds it until leave: media by WHIP, state by the control channel.
+ *
+ *     join ─▶ connect ─▶ connected ⇄ interrupted ─▶ reconnecting ─▶ connected … ─▶ left
+ */
+export class Client {
+  readonly media = new Media((kind) => this.lost(kind));
+  readonly api: Api;
+  place: Place | null = null;
+  view: View | null = null;
+
+  private phase: Phase = "idle";
+  private key = "";
+  private tier = "";
+  private whip: Whip | null = null;
+  private audio: RTCRtpSender | null = null;
+  private video: RTCRtpSender | null = null;
+  private control: Control | null = null;
+  private sampler: Sampler | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly backoff = new Backoff();
+  private obeying: Promise<unknown> = Promise.resolve();
+
+  /** base is the server's origin, as in "https://mix.example". */
+  constructor(
+    private readonly base: string,
+    private readonly events: Events,
+  ) {
+    this.api = new Api(base);
+  }
+
+  /** Gets a place in a room; throws Refused or a network error. A reload gets the place it had. */
+  async join(room: string, key: string, name: string): Promise<Place> {
+    this.key = key;
+    this.place = await this.api.join(room, key, name, kept(room)?.token);
+    this.remember(true);
+    return this.place;
+  }
+
+  /** Opens the wished devices and connects; what did not come is told by onTrouble and not sent. */
+  async connect(wish: Wish, tier = ""): Promise<void> {
+    if (!this.place) throw new Error("connect before join");
+    this.tier = tier;
+    this.to("joining");
+    const missing = this.place.role === "viewer" ? [] : await this.media.open(wish);
+    this.tell(missing);
+    this.control = new Control(
+      () => this.controlURL(),
+      (m) => this.hear(m),
+      (reason) => this.end(reason ? `You were disconnected: ${reason}.` : "The server ended the connection."),
+    );
+    this.announce();
+    this.control.open();
+    try {
+      await this.dial();
+    } catch (err) {
+      this.close();
+      this.to("idle");
+      throw err;
+    }
+    this.remember(true);
+  }
+
+  /** Sends the microphone or not; the track stays, so that it is back at once. */
+  async setMic(on: boolean): Promise<void> {
+    if (on && !this.media.mic) {
+      this.tell(await this.media.open({ mic: true, camera: false }));
+      await this.audio?.replaceTrack(this.media.mic);
+    }
+    if (this.media.mic) this.media.mic.enabled = on;
+    this.announce();
+  }
+
+  /** Sends the camera or not; off closes the device. */
+  async setCamera(on: boolean): Promise<void> {
+    if (on) this.tell(await this.media.open({ mic: false, camera: true }));
+    else this.media.close("camera");
+    await this.video?.replaceTrack(this.media.camera);
+    this.announce();
+    this.obeyAsk();
+  }
+
+  /** Moves to a tier of the ladder by name, also for coming reconnects. */
+  setTier(tier: string): void {
+    this.tier = tier;
+    this.control?.send({ type: "tier", tier });
+  }
+
+  /** Leaves for good. May be called twice. */
+  leave(): void {
+    if (this.place) giveUp(this.place.room);
+    this.end("");
+  }
+
+  /** Hangs up because the page goes away; a reload may come back. */
+  suspend(): void {
+    this.close();
+  }
+
+  private get sending(): Wish {
+    return { mic: this.media.mic?.enabled ?? false, camera: this.media.camera !== null };
+  }
+
+  // Makes a connection; the former one, if any, is closed first.
+  private async dial(): Promise<void> {
+    const place = this.place!;
+    this.sampler?.stop();
+    this.whip?.close();
+    const pc = new RTCPeerConnection({ iceServers: place.ice_servers, bundlePolicy: "max-bundle" });
+    const viewer = place.role === "viewer";
+    const whip = new Whip(pc, { url: this.mediaURL(viewer), token: place.token });
+    this.whip = whip;
+    this.addTransceivers(pc, viewer);
+
+    const mix = new MediaStream();
+    pc.addEventListener("track", (e) => {
+      mix.addTrack(e.track);
+      this.events.onMix(mix);
+    });
+    pc.addEventListener("connectionstatechange", () => {
+      if (this.whip === whip) this.connection(pc.connectionState);
+    });
+    this.sampler = new Sampler(pc, (q) => this.events.onQuality(q));
+    await whip.connect();
+    this.obeyAsk();
+  }
+
+  private addTransceivers(pc: RTCPeerConnection, viewer: boolean): void {
+    if (viewer) {
+      pc.addTransceiver("audio", { direction: "recvonly" });
+      preferVP8(pc.addTransceiver("video", { direction: "recvonly" }));
+      return;
+    }
+    // Both tracks belong to one stream, and both are sent from the start even
+    // without a device: replaceTrack then needs no new offer.
+    const streams = [new MediaStream()];
+    const audio = pc.addTransceiver(this.media.mic ?? "audio", { direction: "sendrecv", streams });
+    const video = pc.addTransceiver(this.media.camera ?? "video", {
+      direction: "sendrecv",
+      streams,
+      sendEncodings: [{ maxBitrate: 900_000, maxFramerate: 30 }], // until the server asks
+    });
+    preferVP8(video);
+    this.audio = audio.sender;
+    this.video = video.sender;
+  }
+
+  private connection(state: RTCPeerConnectionState): void {
+    switch (state) {
+      case "connected":
+        this.backoff.reset();
+        this.sampler?.start();
+        if (this.phase !== "joining") this.events.onTrouble("");
+        this.to("connected");
+        break;
+      case "disconnected":
+        this.to("interrupted");
+        this.events.onTrouble("The connection is interrupted. Waiting for it to come back …");
+        break;
+      case "failed":
+      case "closed":
+        this.redial();
+        break;
+    }
+  }
+
+  private redial(): void {
+    if (this.phase === "left" || this.phase === "idle") return;
+    this.to("reconnecting");
+    this.events.onTrouble("The connection was lost. Connecting again …");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      void this.again().catch((err: unknown) => {
+        if (err instanceof Refused && !err.passing) this.end(err.message);
+        else this.redial();
+      });
+    }, this.backoff.next());
+  }
+
+  private async again(): Promise<void> {
+    try {
+      await this.dial();
+    } catch (err) {
+      // The token may have run out meanwhile: the key of the room gives a new one.
+      if (!(err instanceof Refused) || err.status !== 401) throw err;
+      const { room, name, token } = this.place!;
+      this.place = await this.api.join(room, this.key, name, token);
+      this.remember(true);
+      await this.dial();
+    }
+  }
+
+  private hear(m: Message): void {
+    const view = reduce(this.view, m);
+    if (!view || view === this.view) return;
+    this.view = view;
+    this.events.onView(view);
+    this.obeyAsk();
+  }
+
+  // Asks are obeyed one after another: setParameters refuses what was read
+  // before the last change.
+  private obeyAsk(): void {
+    const ask = self(this.view)?.ask;
+    const sender = this.video;
+    if (!ask || !sender?.track) return;
+    this.obeying = this.obeying.then(() => obey(sender, ask)).catch(() => {}); // a closed connection
+  }
+
+  private announce(): void {
+    const { mic, camera } = this.sending;
+    if (this.place?.role !== "viewer") this.control?.send({ type: "media", audio: mic, video: camera });
+    this.events.onMedia({ mic, camera });
+    if (this.place && this.phase !== "left") this.remember(true);
+  }
+
+  // A device that was pulled out, or taken back by the browser.
+  private lost(kind: "mic" | "camera"): void {
+    const sender = kind === "mic" ? this.audio : this.video;
+    void sender?.replaceTrack(null);
+    this.tell([new NoDevice(kind, null)]);
+    this.announce();
+  }
+
+  private tell(missing: NoDevice[]): void {
+    if (missing.length) this.events.onTrouble(missing.map((m) => m.message).join(" "));
+  }
+
+  private remember(joined: boolean): void {
+    if (this.place) keep({ ...this.place, ...this.sending, joined });
+  }
+
+  private end(reason: string): void {
+    if (this.phase === "left") return;
+    if (this.place) giveUp(this.place.room);
+    this.close();
+    this.media.close("mic");
+    this.media.close("camera");
+    this.to("left");
+    this.events.onTrouble(reason);
+  }
+
+  private close(): void {
+    clearTimeout(this.timer);
+    this.sampler?.stop();
+    this.control?.close();
+    this.control = null;
+    const whip = this.whip;
+    this.whip = null; // its last events are not for us
+    whip?.close();
+    this.audio = this.video = null;
+    this.view = null;
+  }
+
+  private to(phase: Phase): void {
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.events.onPhase(phase);
+  }
+
+  private mediaURL(viewer: boolean): string {
+    const url = new URL(`/${viewer ? "whep" : "whip"}/${encodeURIComponent(this.place!.room)}`, this.base);
+    if (!viewer) url.searchParams.set("return", "mix");
+    if (this.tier) url.searchParams.set("tier", this.tier);
+    return url.href;
+  }
+
+  private controlURL(): string {
+    const url = new URL(`/api/v1/rooms/${encodeURIComponent(this.place!.room)}/control`, this.base);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("token", this.place!.token);
+    return url.href;
+  }
+}

@@ -1,0 +1,68 @@
+import { Backoff } from "./backoff.ts";
+import { parse, type Message } from "./state.ts";
+
+/** What we send. */
+export type Command =
+  | { type: "media"; audio: boolean; video: boolean }
+  | { type: "tier"; tier: string };
+
+/**
+ * The control channel: state comes in whole, commands go out. It comes back by
+ * itself after an outage, and says again what held before.
+ */
+export class Control {
+  private socket: WebSocket | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly standing = new Map<string, Command>(); // the last command of each type
+  private readonly backoff = new Backoff();
+  private closed = false;
+
+  constructor(
+    private readonly url: () => string, // with the token that is good now
+    private readonly onMessage: (m: Message) => void,
+    private readonly onEnd: (reason: string) => void, // the server does not want us back
+  ) {}
+
+  open(): void {
+    if (this.closed || this.socket) return;
+    const socket = new WebSocket(this.url());
+    this.socket = socket;
+    socket.onopen = () => {
+      for (const command of this.standing.values()) socket.send(JSON.stringify(command));
+    };
+    socket.onmessage = (e) => {
+      const m = parse(e.data);
+      if (!m) return;
+      this.backoff.reset();
+      if (m.type === "bye") this.end(m.reason ?? "");
+      else this.onMessage(m);
+    };
+    socket.onclose = (e) => {
+      if (this.socket !== socket) return;
+      this.socket = null;
+      // 1008 is a policy's decision and 4000 to 4999 are the application's
+      // (RFC 6455, section 7.4): coming back would not help.
+      if (e.code === 1008 || e.code >= 4000) this.end(e.reason);
+      else if (!this.closed) this.timer = setTimeout(() => this.open(), this.backoff.next());
+    };
+  }
+
+  send(command: Command): void {
+    this.standing.set(command.type, command);
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command));
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+
+  private end(reason: string): void {
+    if (this.closed) return;
+    this.close();
+    this.onEnd(reason);
+  }
+}

@@ -1,0 +1,49 @@
+// What the server says, as it says it: mixer.State and the join contract.
+
+export type Role = "host" | "participant" | "viewer";
+
+/** What the server wants from a sender: nobody uploads what nobody sees. */
+export interface Ask {
+  active: boolean;
+  width: number; // of the tile, pixels
+  height: number;
+  fps: number;
+  bitrate: number; // bit/s
+}
+
+/** One participant in a State. */
+export interface Member {
+  id: string;
+  name: string;
+  role: Role;
+  publishes: boolean;
+  receives: boolean;
+  audio: boolean; // sends sound and is not muted
+  video: boolean;
+  muted: boolean; // sound muted by a host
+  hidden: boolean; // picture muted by a host
+  open: boolean; // is in the sum now
+  level: number; // dBov
+  tier?: string;
+  ask?: Ask;
+}
+
+/** All that a member of a room may know of it. It comes whole each time. */
+export interface State {
+  room: string;
+  version: number;
+  participants: Member[];
+  speaker?: string;
+}
+
+/** The answer to a join. */
+export interface Place {
+  token: string;
+  identity: string;
+  name: string;
+  role: Role;
+  room: string;
+  expires: string; // RFC 3339
+  ice_servers: RTCIceServer[];
+  tiers: string[]; // names of the ladder, best first
+}

@@ -1,0 +1,107 @@
+import { computed, signal } from "@preact/signals";
+import { Client, kept, self, type Phase, type Quality, type View, type Wish } from "../client/index.ts";
+
+const nameKey = "mixdown.name";
+
+/** The name given last time, on this machine. */
+export function lastName(): string {
+  try {
+    return localStorage.getItem(nameKey) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function rememberName(name: string): void {
+  try {
+    localStorage.setItem(nameKey, name);
+  } catch {
+    // private mode: it is typed again
+  }
+}
+
+/** What the page of one room shows, and what its buttons do. */
+export class Model {
+  readonly phase = signal<Phase>("idle");
+  readonly view = signal<View | null>(null);
+  readonly mix = signal<MediaStream | null>(null);
+  readonly quality = signal<Quality | null>(null);
+  readonly sending = signal<Wish>({ mic: false, camera: false });
+  readonly trouble = signal("");
+  readonly busy = signal(false); // joining, or a device is being opened
+  readonly tiers = signal<string[]>([]);
+  readonly tier = signal("");
+  readonly me = computed(() => self(this.view.value));
+  readonly people = computed(() => this.view.value?.state.participants ?? []);
+
+  readonly client: Client;
+
+  constructor(readonly room: string) {
+    this.client = new Client(location.origin, {
+      onPhase: (phase) => (this.phase.value = phase),
+      onView: (view) => (this.view.value = view),
+      onMix: (mix) => (this.mix.value = mix),
+      onQuality: (quality) => (this.quality.value = quality),
+      onMedia: (wish) => (this.sending.value = wish),
+      onTrouble: (sentence) => (this.trouble.value = sentence),
+    });
+  }
+
+  /** Joins with the room's key, which is the part of the link after #. */
+  async join(name: string, wish: Wish): Promise<void> {
+    if (this.busy.value) return;
+    this.busy.value = true;
+    this.trouble.value = "";
+    try {
+      const place = await this.client.join(this.room, decodeURIComponent(location.hash.slice(1)), name);
+      rememberName(place.name);
+      this.tiers.value = place.tiers;
+      await this.client.connect(wish, this.tier.value);
+    } catch (err) {
+      this.phase.value = "idle";
+      this.trouble.value =
+        err instanceof TypeError ? "The server cannot be reached. Check your connection and try again." : (err as Error).message;
+    } finally {
+      this.busy.value = false;
+    }
+  }
+
+  /** After a reload: comes back as the same person, true if there was one. */
+  comeBack(): boolean {
+    const place = kept(this.room);
+    if (!place?.joined) return false;
+    void this.join(place.name, { mic: place.mic, camera: place.camera });
+    return true;
+  }
+
+  toggleMic = (): Promise<void> => this.device(() => this.client.setMic(!this.sending.value.mic));
+
+  toggleCamera = (): Promise<void> => this.device(() => this.client.setCamera(!this.sending.value.camera));
+
+  setTier(tier: string): void {
+    this.tier.value = tier;
+    this.client.setTier(tier);
+  }
+
+  /** Does what a host may do to another; a refusal is shown. */
+  async host(action: "mute" | "unmute" | "remove", id: string): Promise<void> {
+    const { api, place } = this.client;
+    if (!place) return;
+    try {
+      await (action === "remove" ? api.remove(place, id) : api.mute(place, id, action === "mute"));
+    } catch (err) {
+      this.trouble.value = (err as Error).message;
+    }
+  }
+
+  private async device(change: () => Promise<void>): Promise<void> {
+    if (this.busy.value || this.me.value?.role === "viewer") return;
+    this.busy.value = true;
+    this.trouble.value = "";
+    try {
+      await change();
+    } finally {
+      this.busy.value = false;
+    }
+  }
+}
