@@ -1,0 +1,225 @@
+// Package audio mixes a room's sound, one 20 ms tick at a time. Every source
+// is a Strip of a Bus, and before anything is summed it is decided whether the
+// strip is open or closed:
+//
+//	open    is in the sum, and its participant hears a private sum − self
+//	closed  contributes exactly nothing, and its participant hears the shared mix
+//
+// So nobody hears the start of their own word, and the cost grows with voices,
+// not with people.
+//
+//	Strip.PCM ─ level ─ gate ─ open? ─▶ sum ─┬─ limiter ─▶ Mix
+//	                                         └─ − self ─ limiter ─▶ Minus
+package audio
+
+import (
+	"fmt"
+	"time"
+)
+
+// Tick is the length of one Step.
+const Tick = 20 * time.Millisecond
+
+// Config shapes a Bus. Zero fields take their defaults.
+type Config struct {
+	Rate     int // Hz, 48000
+	Channels int // interleaved, 1
+	MaxOpen  int // strips in the sum at a time, 6
+
+	Threshold  float64       // dBov from which sound counts as a voice, -50
+	NoiseAbove float64       // dB that a voice stands above its own noise floor, 9
+	Hold       time.Duration // that a strip stays open after its voice ended, 500 ms
+	Louder     float64       // dB that a newcomer must be louder than the holder it replaces, 6
+}
+
+// WithDefaults returns c with its zero fields filled in.
+func (c Config) WithDefaults() Config {
+	if c.Rate == 0 {
+		c.Rate = 48000
+	}
+	if c.Channels == 0 {
+		c.Channels = 1
+	}
+	if c.MaxOpen == 0 {
+		c.MaxOpen = 6
+	}
+	if c.Threshold == 0 {
+		c.Threshold = -50
+	}
+	if c.NoiseAbove == 0 {
+		c.NoiseAbove = 9
+	}
+	if c.Hold == 0 {
+		c.Hold = 500 * time.Millisecond
+	}
+	if c.Louder == 0 {
+		c.Louder = 6
+	}
+	return c
+}
+
+// Validate names the first field that cannot be used. It wants the defaults
+// filled in.
+func (c Config) Validate() error {
+	switch {
+	case c.Rate < 8000 || c.Rate%1000 != 0:
+		return fmt.Errorf("audio rate %d: want whole kHz from 8000 on", c.Rate)
+	case c.Channels < 1 || c.Channels > 2:
+		return fmt.Errorf("audio channels %d: want 1 or 2", c.Channels)
+	case c.MaxOpen < 1 || c.MaxOpen > 1000:
+		return fmt.Errorf("audio max open %d: want 1 to 1000", c.MaxOpen)
+	case c.Threshold < Silence || c.Threshold > 0:
+		return fmt.Errorf("audio threshold %g: want -127 to 0 dBov", c.Threshold)
+	case c.Hold < Tick:
+		return fmt.Errorf("audio hold %v: want at least one tick of %v", c.Hold, Tick)
+	}
+	return nil
+}
+
+// Strip is one source on a Bus. The caller sets the first three fields before
+// each Step, Step sets the other three.
+type Strip struct {
+	PCM    []int16 // one tick, interleaved; not changed by the Bus
+	Silent bool    // PCM is all zeros
+	Ahead  float64 // dBov of what waits in the jitter buffer, Silence if unknown
+
+	Open     bool    // in the sum of this tick, hears its own Minus
+	Level    float64 // dBov RMS of this tick, -127 to 0 (RFC 6464)
+	Speaking bool    // for showing: lasts a little longer than the sound
+
+	gate    gate
+	score   float64 // see speaker.go
+	fade    fade
+	in      []int16 // what of PCM is in the sum of this tick
+	faded   []int16
+	minus   []int16
+	limiter limiter
+}
+
+// Bus sums strips. It is used from one goroutine; between two Steps its
+// results may be read from any.
+type Bus struct {
+	cfg    Config
+	n      int // samples of a tick, all channels
+	strips []*Strip
+
+	sum     []int32
+	diff    []int32
+	mix     []int16
+	limiter limiter
+	speaker speaker
+}
+
+// NewBus returns a Bus without strips. cfg must be valid once its defaults are
+// filled in.
+func NewBus(cfg Config) *Bus {
+	cfg = cfg.WithDefaults()
+	n := cfg.Rate / int(time.Second/Tick) * cfg.Channels
+	return &Bus{
+		cfg:     cfg,
+		n:       n,
+		sum:     make([]int32, n),
+		diff:    make([]int32, n),
+		mix:     make([]int16, n),
+		limiter: newLimiter(cfg),
+	}
+}
+
+// Samples is the length of one tick of PCM, all channels.
+func (b *Bus) Samples() int { return b.n }
+
+// Add puts a new, closed strip on the bus. Its PCM has the length of one tick.
+func (b *Bus) Add() *Strip {
+	s := &Strip{
+		PCM:     make([]int16, b.n),
+		Silent:  true,
+		Ahead:   Silence,
+		Level:   Silence,
+		gate:    newGate(),
+		faded:   make([]int16, b.n),
+		minus:   make([]int16, b.n),
+		limiter: newLimiter(b.cfg),
+	}
+	b.strips = append(b.strips, s)
+	return s
+}
+
+// Remove takes s off the bus. Its sound ends with the last tick.
+func (b *Bus) Remove(s *Strip) {
+	for i, t := range b.strips {
+		if t == s {
+			b.strips = append(b.strips[:i], b.strips[i+1:]...)
+			b.strips[:len(b.strips)+1][len(b.strips)] = nil
+			break
+		}
+	}
+	s.Open, s.Speaking = false, false
+	b.speaker.forget(s)
+}
+
+// Step takes one tick: it decides who is open, then sums.
+func (b *Bus) Step() {
+	for _, s := range b.strips {
+		s.Level = Silence
+		if !s.Silent && len(s.PCM) == b.n {
+			s.Level = Level(s.PCM)
+		}
+		s.gate.listen(b.cfg, s.Level, s.Ahead)
+	}
+	b.decide()
+
+	clear(b.sum)
+	for _, s := range b.strips {
+		s.in = nil
+		if s.Open && s.Level > Silence {
+			s.in = s.fade.apply(s.faded, s.PCM, b.cfg)
+			for i, v := range s.in {
+				b.sum[i] += int32(v)
+			}
+		}
+	}
+	before := b.limiter
+	b.limiter.run(b.mix, b.sum, 1)
+	for _, s := range b.strips {
+		if s.Open {
+			b.subtract(s, before)
+		}
+	}
+	b.speaker.step(b.strips, b.cfg)
+}
+
+// subtract makes the private mix of an open strip. Its gain goes on from the
+// shared mix's, which the listener heard before, and leads back to it.
+func (b *Bus) subtract(s *Strip, before limiter) {
+	if s.fade == fadeIn {
+		s.limiter = before
+	}
+	leave := 1.0
+	if s.fade == fadeOut {
+		leave = b.limiter.gain
+	}
+	if s.in == nil {
+		s.limiter.run(s.minus, b.sum, leave)
+		return
+	}
+	for i, v := range s.in {
+		b.diff[i] = b.sum[i] - int32(v)
+	}
+	s.limiter.run(s.minus, b.diff, leave)
+}
+
+// Mix is the limited sum of all open strips: what every closed strip and every
+// viewer hears. It is valid until the next Step.
+func (b *Bus) Mix() []int16 { return b.mix }
+
+// Minus is what s's participant hears: Mix without s, which for a closed strip
+// is Mix itself. It is valid until the next Step.
+func (b *Bus) Minus(s *Strip) []int16 {
+	if s.Open {
+		return s.minus
+	}
+	return b.mix
+}
+
+// Speaker is the dominant speaker, nil if nobody ever spoke.
+func (b *Bus) Speaker() *Strip { return b.speaker.now }

@@ -1,0 +1,120 @@
+package audio
+
+// The noise floor is followed between these levels. The upper one keeps steady
+// sound, a tone or music, from being taken for noise.
+const (
+	floorLowest  = -80.0
+	floorHighest = -52.0
+	floorRise    = 0.02 // dB a tick
+	floorFall    = 0.2  // of the way, a tick
+)
+
+// envelopeFall is how fast a strip's loudness is forgotten, dB a tick.
+const envelopeFall = 0.5
+
+// quietTicks after its last sound a holder gives way to any voice.
+const quietTicks = 10
+
+// gate watches one strip's sound.
+type gate struct {
+	active bool    // there is a voice in this tick, or it is coming
+	voiced bool    // there is a voice in this tick
+	quiet  int     // ticks since the last active one
+	loud   float64 // envelope of the level, dBov
+	floor  float64 // noise, dBov
+}
+
+func newGate() gate { return gate{quiet: 1 << 30, loud: Silence, floor: floorLowest} }
+
+// listen takes one tick's level and what the jitter buffer knows of the next
+// ticks'. What a sender says of its sound opens the strip early but makes it no
+// louder: only what is heard takes a place from another.
+func (g *gate) listen(cfg Config, level, ahead float64) {
+	if level > g.floor {
+		g.floor = min(g.floor+floorRise, floorHighest)
+	} else if level > Silence {
+		g.floor = max(g.floor+(level-g.floor)*floorFall, floorLowest)
+	}
+	at := max(cfg.Threshold, g.floor+cfg.NoiseAbove)
+	g.voiced = level >= at
+	g.active = g.voiced || ahead >= at
+	g.loud = max(level, g.loud-envelopeFall)
+	if g.active {
+		g.quiet = 0
+	} else if g.quiet < 1<<30 {
+		g.quiet++
+	}
+}
+
+// decide opens and closes strips for this tick. Open ones that were active
+// lately stay; free places go to the loudest; when there are none, at most one
+// newcomer a tick takes the place of the quietest holder, which fades out in
+// that same tick: for its length there is one more than MaxOpen.
+func (b *Bus) decide() {
+	hold := int(b.cfg.Hold / Tick)
+	open := 0
+	for _, s := range b.strips {
+		switch {
+		case !s.Open:
+		case s.fade == fadeOut: // it has faded
+			s.Open, s.fade = false, fadeNone
+		case s.gate.quiet <= hold:
+			s.fade = fadeNone
+			open++
+		case s.Level == Silence: // nothing to fade
+			s.Open, s.fade = false, fadeNone
+		default:
+			s.fade = fadeOut
+		}
+	}
+	for open < b.cfg.MaxOpen {
+		s := b.loudest(func(s *Strip) bool { return s.gate.active })
+		if s == nil {
+			return
+		}
+		s.Open, s.fade = true, fadeIn
+		open++
+	}
+	s := b.loudest(func(s *Strip) bool { return s.gate.voiced })
+	q := b.quietest()
+	if s == nil || q == nil {
+		return
+	}
+	if q.gate.quiet > quietTicks || s.gate.loud > q.gate.loud+b.cfg.Louder {
+		q.fade = fadeOut
+		s.Open, s.fade = true, fadeIn
+	}
+}
+
+// loudest returns the loudest closed strip that wants in.
+func (b *Bus) loudest(wants func(*Strip) bool) *Strip {
+	var best *Strip
+	for _, s := range b.strips {
+		if !s.Open && wants(s) && (best == nil || s.gate.loud > best.gate.loud) {
+			best = s
+		}
+	}
+	return best
+}
+
+// quietest returns the open strip that would give way first, one without a
+// voice before any that has one. Who came in this tick is not asked to leave.
+func (b *Bus) quietest() *Strip {
+	var worst *Strip
+	for _, s := range b.strips {
+		if !s.Open || s.fade != fadeNone {
+			continue
+		}
+		if worst == nil || s.yields(worst) {
+			worst = s
+		}
+	}
+	return worst
+}
+
+func (s *Strip) yields(t *Strip) bool {
+	if a, b := s.gate.quiet > quietTicks, t.gate.quiet > quietTicks; a != b {
+		return a
+	}
+	return s.gate.loud < t.gate.loud
+}
