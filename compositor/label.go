@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 
+	"github.com/go-text/typesetting/shaping"
 	"golang.org/x/image/draw"
 	"golang.org/x/image/vector"
 )
@@ -28,7 +29,7 @@ func (t *Text) overlay(s sign) *overlay {
 	if o, ok := t.cache[s]; ok {
 		return o
 	}
-	o := t.draw(s)
+	o := t.try(s)
 	t.cache[s] = o
 	t.order = append(t.order, s)
 	t.size += o.bytes()
@@ -38,6 +39,19 @@ func (t *Text) overlay(s sign) *overlay {
 		t.order = t.order[1:]
 	}
 	return o
+}
+
+// try draws s; it is an empty overlay if that panics. Fonts and shaping are
+// large tables walked by a stranger's name: a fault there may cost the name,
+// and not the server.
+func (t *Text) try(s sign) (o *overlay) {
+	defer func() {
+		if recover() != nil {
+			t.segmenter, t.shaper, t.wrapper = shaping.Segmenter{}, shaping.HarfbuzzShaper{}, shaping.LineWrapper{}
+			o = newOverlay(image.NewRGBA(image.Rectangle{}))
+		}
+	}()
+	return t.draw(s)
 }
 
 // draw makes a new overlay.
@@ -51,7 +65,7 @@ func (t *Text) draw(s sign) *overlay {
 	}
 	gap := 0
 	if s.muted && s.text != "" {
-		gap = pad / 2
+		gap = pad * 2 / 3
 	}
 	var line *image.RGBA
 	if room := s.width - 2*pad - icon - gap; s.text != "" && room >= s.px {
@@ -59,13 +73,13 @@ func (t *Text) draw(s sign) *overlay {
 	} else {
 		line, gap = image.NewRGBA(image.Rectangle{}), 0
 	}
-	w, h := 2*pad+icon+gap+line.Rect.Dx(), (s.px+max(2, s.px/5)+1)&^1
+	w, h := 2*pad+icon+gap+line.Rect.Dx(), (s.px+2*((s.px+7)/8)+1)&^1
 	img := image.NewRGBA(image.Rect(0, 0, (w+1)&^1, h))
 	backing(img)
 	if s.muted {
 		mutedMark(img, pad, (h-icon)/2, icon)
 	}
-	draw.Draw(img, line.Rect.Add(image.Pt(pad+icon+gap, (h-s.px)/2)), line, image.Point{}, draw.Over)
+	draw.Draw(img, line.Rect.Add(image.Pt(pad+icon+gap, 0)), line, image.Point{}, draw.Over)
 	return newOverlay(img)
 }
 

@@ -1,8 +1,6 @@
 package compositor
 
-import (
-	"mixdown/codec"
-)
+import "mixdown/codec"
 
 // in tells whether r is a drawable part of a canvas of w x h.
 func (r Rect) in(w, h int) bool {
@@ -20,7 +18,7 @@ func fill(f *codec.Frame, r Rect, c yuvColor) {
 	rows(f.V, f.UVStride, r, func(p []byte) { set(p, c.v) })
 }
 
-// frame paints a border of t pixels inside r.
+// border paints a frame of t pixels inside r.
 func border(f *codec.Frame, r Rect, t int, c yuvColor) {
 	fill(f, Rect{r.X, r.Y, r.W, t}, c)
 	fill(f, Rect{r.X, r.Y + r.H - t, r.W, t}, c)

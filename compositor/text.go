@@ -60,19 +60,21 @@ func NewBuiltinText() (*Text, error) {
 	return t, nil
 }
 
-// line draws s in white on nothing, px pixels high from line to line, on one
-// line of at most width pixels; what is too long ends in an ellipsis. The
-// result is as wide as the ink needs.
+// line draws s in white on nothing in letters of px pixels from the lowest to
+// the highest, on one line of at most width pixels; what is too long ends in an
+// ellipsis. The result is as wide as the text and a quarter higher than px:
+// several scripts stack marks where Latin has none.
 func (t *Text) line(s string, px, width int) *image.RGBA {
 	runs := t.shape([]rune(s), px, width)
 	ext, _ := t.fonts.first().FontHExtents()
 	scale := float32(px) / (ext.Ascender - ext.Descender)
-	base := int(ext.Ascender*scale + .5)
+	lead := (px + 7) / 8
+	base := lead + int(ext.Ascender*scale+.5)
 	var advance fixed.Int26_6
 	for _, r := range runs {
 		advance += r.Advance
 	}
-	img := image.NewRGBA(image.Rect(0, 0, min(advance.Ceil(), width), px))
+	img := image.NewRGBA(image.Rect(0, 0, min(advance.Ceil(), width), px+2*lead))
 	if img.Rect.Empty() {
 		return img
 	}

@@ -103,10 +103,10 @@ func (p *Picture) letter(t *tileState, now look) {
 	case now.more > 0:
 		t.large = p.text.overlay(sign{text: "+" + strconv.Itoa(now.more), px: t.place.H * 2 / 5, width: t.place.W, plain: true})
 	case now.id != "":
-		// An odd place has room for letters of a sixteenth of its height, a small
-		// one for what can still be read.
-		h := t.place.H
-		px := min(max(h/16, min(14, h/4)), 28)
+		// A thirteenth of the height, but what can still be read where that is
+		// little, and not a headline where it is much.
+		h := min(t.place.H, t.place.W*9/16)
+		px := min(max(h/13, min(14, h/4)), 32)
 		t.label = p.text.overlay(sign{text: clean(now.name), muted: now.muted, px: px, width: t.place.W - 4*thickness(t.place)})
 		if !now.picture {
 			t.large = p.initials(t.place, now.name)
@@ -118,11 +118,15 @@ func (p *Picture) initials(place Rect, name string) *overlay {
 	return p.text.overlay(sign{text: initials(clean(name)), px: min(place.H, place.W) * 2 / 5, width: place.W, plain: true})
 }
 
-// centre lays the large letters over the middle of their tile.
+// centre lays the large letters over the middle of what the label leaves of
+// their tile.
 func (p *Picture) centre(t *tileState) {
 	if o := t.large; o != nil {
-		x, y := (t.place.W-o.w)/2&^1, (t.place.H-o.h)/2&^1
-		o.draw(p.frame, t.place.X+x, t.place.Y+y, t.place)
+		h := t.place.H
+		if t.label != nil {
+			h = max(h-t.label.h, o.h)
+		}
+		o.draw(p.frame, t.place.X+(t.place.W-o.w)/2&^1, t.place.Y+(h-o.h)/2&^1, t.place)
 	}
 }
 
