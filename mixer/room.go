@@ -194,7 +194,7 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, 
 		return nil, err
 	}
 	if m.sub != nil {
-		m.sub.follow(nil)
+		m.sub.end()
 		m.sub.sink.Close(ErrReplaced)
 	}
 	s.who, m.sub = m, s
@@ -203,7 +203,7 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, 
 }
 
 func (r *Room) unsubscribe(s *Subscription, reason error) {
-	s.follow(nil)
+	s.end()
 	if reason != nil {
 		s.sink.Close(reason)
 	}
@@ -230,7 +230,7 @@ func (r *Room) drop(m *member, reason error) {
 	}
 	if s := m.sub; s != nil {
 		m.sub = nil
-		s.follow(nil)
+		s.end()
 		s.sink.Close(reason)
 	}
 	delete(r.members, m.id.ID)

@@ -288,7 +288,7 @@ func (s *soundClock) encode(e *soundEncoder, pcm []int16, now time.Time, to func
 	}
 	for _, l := range s.legs {
 		if l.sub != nil && to(l) {
-			l.sub.sink.WriteAudio(p)
+			l.sub.writeAudio(p)
 		}
 	}
 }

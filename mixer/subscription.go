@@ -18,6 +18,7 @@ type Subscription struct {
 
 	mu            sync.Mutex
 	current, next *Tier
+	closed        bool
 }
 
 // RequestKeyframe asks for a keyframe in the receiver's tier; requests of all
@@ -63,14 +64,28 @@ func (s *Subscription) writeVideo(t *Tier, picture []*Packet, key bool) {
 	}
 }
 
-// follow moves s to t (nil: to nothing) from the room's goroutine.
+// writeAudio is called by the sound clock.
+func (s *Subscription) writeAudio(p *Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.sink.WriteAudio(p)
+	}
+}
+
+// end makes sure that nothing is written to the sink any more.
+func (s *Subscription) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.next, s.closed = nil, nil, true
+}
+
+// follow moves s to t from the room's goroutine.
 func (s *Subscription) follow(t *Tier) {
 	s.mu.Lock()
 	old := s.next
 	newcomer := s.current == nil
 	switch {
-	case t == nil:
-		s.current, s.next = nil, nil
 	case s.current == t:
 		s.next = nil
 	default:

@@ -109,6 +109,9 @@ func (t *Tier) run(ctx context.Context) {
 
 // step draws, encodes and hands out the picture of one deadline.
 func (t *Tier) step(now time.Time) error {
+	if t.empty() {
+		return nil // whoever comes asks for a keyframe, so nothing is missed
+	}
 	if err := t.open(); err != nil {
 		return err
 	}
