@@ -1,0 +1,225 @@
+// Package api is the HTTP control plane: REST with OpenAPI, WHIP, WHEP, the
+// control WebSocket, the join page, health, metrics, and who may do what. It
+// carries no media and knows transports only as a Signaler.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mixdown/mixer"
+)
+
+// Signaler is a transport whose sessions are set up by an SDP offer. It is
+// spoken to in plain data, so that it may run in another process.
+type Signaler interface {
+	// Offer starts a session. The room must exist.
+	Offer(ctx context.Context, s mixer.Session, sdp string) (mixer.Answer, error)
+	// Patch takes a trickle-ice-sdpfrag (RFC 8840) for the ICE session that
+	// ifMatch names. After an ICE restart, which ifMatch "*" asks for, it returns
+	// the fragment to answer with and the new ETag; else both are empty.
+	Patch(ctx context.Context, id, ifMatch, fragment string) (answer, etag string, err error)
+	// Hangup ends a session.
+	Hangup(ctx context.Context, id string) error
+	// Session tells whose session that is.
+	Session(id string) (mixer.Session, bool)
+}
+
+// Rooms is what the control plane needs of the mixer.
+type Rooms interface {
+	CreateRoom(cfg mixer.RoomConfig) (created bool, err error)
+	DeleteRoom(room string) error
+	Rooms() []string
+	State(room string) (mixer.State, error)
+	Watch(ctx context.Context, room string) (<-chan mixer.State, error)
+	Mute(room, id string, audio, video *bool) error
+	SetMedia(room, id string, audio, video *bool) error
+	Remove(room, id string) error
+	SetTier(room, id, tier string) error
+	Tiers() []string
+	Snapshot(ctx context.Context, room string) (image.Image, error)
+}
+
+// ICEServer is one STUN or TURN server for clients, in the shape of a
+// browser's RTCIceServer.
+type ICEServer struct {
+	URLs       []string `json:"urls" koanf:"urls" doc:"stun:, turn: or turns: URLs (RFC 7064, RFC 7065)"`
+	Username   string   `json:"username,omitempty" koanf:"username"`
+	Credential string   `json:"credential,omitempty" koanf:"credential"`
+}
+
+// Config is all that an API is made of.
+type Config struct {
+	Keys     Keys
+	Signaler Signaler
+	Rooms    Rooms
+	Registry *Registry
+	Gatherer prometheus.Gatherer
+	Page     fs.FS // the built join page; without an index.html a note stands in for it
+
+	Open           bool          // rooms come into being when somebody joins
+	TokenTTL       time.Duration // of tokens that joining gives; 0 means 24 hours
+	ICEServers     []ICEServer
+	PublicURL      string   // how the world reaches this server; empty: as the request did
+	TrustedProxies []string // addresses or networks whose X-Forwarded-For is believed
+	Version        string
+
+	Now func() time.Time // nil means time.Now
+}
+
+// maxBody bounds the bodies of all requests, in bytes. A gathered offer of a
+// browser is about 8 kB.
+const maxBody = 64 << 10
+
+// API serves the control plane. It is an http.Handler and a
+// prometheus.Collector.
+type API struct {
+	cfg     Config
+	log     *slog.Logger
+	engine  *gin.Engine
+	rest    huma.API
+	page    page
+	hub     *hub
+	removed *removals
+	doors   *doors
+	meters  meters
+	ready   atomic.Bool
+	snaps   chan struct{} // bounds how many snapshots are coded at once
+}
+
+// New returns an API that is not ready yet: until SetReady(true) it refuses
+// to start sessions.
+func New(cfg Config, log *slog.Logger) (*API, error) {
+	if err := cfg.Keys.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Signaler == nil || cfg.Rooms == nil || cfg.Registry == nil || cfg.Gatherer == nil || cfg.Page == nil {
+		return nil, errors.New("api: signaler, rooms, registry, gatherer and page must all be given")
+	}
+	if cfg.PublicURL != "" {
+		u, err := url.Parse(cfg.PublicURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, fmt.Errorf("public URL %q: want http(s)://HOST[:PORT]", cfg.PublicURL)
+		}
+		cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
+	}
+	if cfg.TokenTTL == 0 {
+		cfg.TokenTTL = 24 * time.Hour
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &API{
+		cfg:     cfg,
+		log:     log,
+		hub:     newHub(),
+		removed: newRemovals(),
+		doors:   newDoors(),
+		meters:  newMeters(),
+		snaps:   make(chan struct{}, 2),
+	}
+	var err error
+	if a.page, err = newPage(cfg.Page); err != nil {
+		return nil, err
+	}
+	a.engine = gin.New()
+	if err := a.engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("trusted proxies: %w", err)
+	}
+	a.engine.HandleMethodNotAllowed = true
+	a.engine.RedirectTrailingSlash = false
+	a.engine.UseRawPath = true // an identity may hold an escaped slash
+	a.routes()
+	return a, nil
+}
+
+// routes is the list of all that is served.
+func (a *API) routes() {
+	e := a.engine
+	e.Use(a.observe, a.recoverPanic, cors)
+	e.NoRoute(a.fallback)
+	e.NoMethod(func(c *gin.Context) {
+		a.fail(c, newProblem(http.StatusMethodNotAllowed, "%s is not served at %s; the Allow header lists what is", c.Request.Method, c.Request.URL.Path))
+	})
+
+	a.restRoutes()
+	a.whipRoutes()
+	a.rawOperation(opControl, a.control)
+	a.rawOperation(opSnapshot, a.snapshot)
+	a.healthRoutes()
+	a.pageRoutes()
+}
+
+// ServeHTTP serves one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.engine.ServeHTTP(w, r) }
+
+// SetReady tells whether sessions may start; /readyz follows it.
+func (a *API) SetReady(ready bool) { a.ready.Store(ready) }
+
+// Close ends all control connections and waits for them. It may be called
+// twice.
+func (a *API) Close() error {
+	a.SetReady(false)
+	a.hub.close()
+	return nil
+}
+
+// ensure makes a room live that may be: one made by REST, or any if rooms are
+// open.
+func (a *API) ensure(room string) error {
+	if !validRoom(room) {
+		return badRoomName(room)
+	}
+	if _, known := a.cfg.Registry.Get(room); !known && !a.cfg.Open && !slices.Contains(a.cfg.Rooms.Rooms(), room) {
+		return newProblem(http.StatusNotFound, "there is no room %q; make it with POST /api/v1/rooms, or set rooms.open to let rooms come into being by themselves", room)
+	}
+	if _, err := a.cfg.Rooms.CreateRoom(mixer.RoomConfig{Name: room}); err != nil {
+		return fmt.Errorf("room %q: %w", room, err)
+	}
+	return nil
+}
+
+// validRoom reports whether room can name a room: 1 to 64 letters, digits, dots,
+// dashes and underscores, a letter or digit first.
+func validRoom(room string) bool {
+	if room == "" || len(room) > 64 {
+		return false
+	}
+	for i, r := range []byte(room) {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !alnum && (i == 0 || r != '.' && r != '-' && r != '_') {
+			return false
+		}
+	}
+	return true
+}
+
+func badRoomName(room string) error {
+	return newProblem(http.StatusBadRequest, "room name %.80q: use 1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first", room)
+}
+
+// base returns how the client of a request reaches this server.
+func (a *API) base(c *gin.Context) string {
+	if a.cfg.PublicURL != "" {
+		return a.cfg.PublicURL
+	}
+	scheme := "http"
+	if c.Request.TLS != nil || strings.EqualFold(c.GetHeader("X-Forwarded-Proto"), "https") {
+		scheme = "https"
+	}
+	return scheme + "://" + c.Request.Host
+}
