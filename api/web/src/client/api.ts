@@ -28,7 +28,7 @@ export class Api {
 
   /** Mutes or unmutes another participant's sound; a host's right. */
   async mute(place: Place, id: string, muted: boolean): Promise<void> {
-    await this.call(place, "POST", `${this.participant(place.room, id)}/mute`, { audio: muted });
+    await this.call(place, "PATCH", this.participant(place.room, id), { audio_muted: muted });
   }
 
   /** Takes a participant out of the room; a host's right. */

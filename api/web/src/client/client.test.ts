@@ -142,6 +142,7 @@ test("messages that are not ours are not heard", () => {
   }
   const m = parse(JSON.stringify({ type: "state", state: state(1, ["a"]), you: "a" }));
   assert.ok(m?.type === "state" && m.you === "a");
+  assert.deepEqual(parse('{"type":"error","error":{"code":"bad_request","message":"no"}}'), { type: "error", message: "no" });
 });
 
 test("waiting doubles, has an end, and starts over", () => {
@@ -162,8 +163,8 @@ test("a refusal says what the problem document says", async () => {
     }),
   );
   assert.ok(r instanceof Refused && !r.passing);
-  assert.match(r.message, /wrong key/);
-  assert.match(r.message, /after #/);
+  assert.equal(r.message, "Wrong key.");
+  assert.match(sentence(403, ""), /after #/);
   const full = await refusal(new Response("", { status: 503, headers: { "retry-after": "7" } }));
   assert.ok(full.passing);
   assert.equal(full.retryAfter, 7);

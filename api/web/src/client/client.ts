@@ -43,6 +43,7 @@ export class Client {
   private video: RTCRtpSender | null = null;
   private control: Control | null = null;
   private sampler: Sampler | null = null;
+  private twins: BroadcastChannel | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
   private obeying: Promise<unknown> = Promise.resolve();
@@ -71,12 +72,14 @@ export class Client {
     const missing = this.place.role === "viewer" ? [] : await this.media.open(wish);
     this.tell(missing);
     this.control = new Control(
-      () => this.controlURL(),
+      this.controlURL(),
+      () => this.place?.token ?? "",
       (m) => this.hear(m),
       (reason) => this.end(reason ? `You were disconnected: ${reason}.` : "The server ended the connection."),
     );
     this.announce();
     this.control.open();
+    this.soleTab(this.place);
     try {
       await this.dial();
     } catch (err) {
@@ -106,10 +109,11 @@ export class Client {
     this.obeyAsk();
   }
 
-  /** Moves to a tier of the ladder by name, also for coming reconnects. */
+  /** Moves to a tier of the ladder by name, also for coming reconnects; empty leaves the choice to the server. */
   setTier(tier: string): void {
     this.tier = tier;
-    this.control?.send({ type: "tier", tier });
+    const name = tier || this.place?.tiers[0];
+    if (name) this.control?.send({ type: "tier", tier: name });
   }
 
   /** Leaves for good. May be called twice. */
@@ -125,6 +129,14 @@ export class Client {
 
   private get sending(): Wish {
     return { mic: this.media.mic?.enabled ?? false, camera: this.media.camera !== null };
+  }
+
+  // A duplicated tab has our place, too. The newer one keeps it, or the two
+  // would take it from each other for ever.
+  private soleTab(place: Place): void {
+    this.twins = new BroadcastChannel(`mixdown.${place.room}.${place.identity}`);
+    this.twins.onmessage = () => this.end("You joined in another tab, which has your place now.");
+    this.twins.postMessage("joined");
   }
 
   // Makes a connection; the former one, if any, is closed first.
@@ -217,6 +229,7 @@ export class Client {
   }
 
   private hear(m: Message): void {
+    if (m.type === "error") this.events.onTrouble(`The server could not do that: ${m.message}.`);
     const view = reduce(this.view, m);
     if (!view || view === this.view) return;
     this.view = view;
@@ -271,6 +284,8 @@ export class Client {
     this.sampler?.stop();
     this.control?.close();
     this.control = null;
+    this.twins?.close();
+    this.twins = null;
     const whip = this.whip;
     this.whip = null; // its last events are not for us
     whip?.close();
@@ -294,7 +309,6 @@ export class Client {
   private controlURL(): string {
     const url = new URL(`/api/v1/rooms/${encodeURIComponent(this.place!.room)}/control`, this.base);
     url.protocol = url.protocol.replace("http", "ws");
-    url.searchParams.set("token", this.place!.token);
     return url.href;
   }
 }

@@ -18,14 +18,16 @@ export class Control {
   private closed = false;
 
   constructor(
-    private readonly url: () => string, // with the token that is good now
+    private readonly url: string,
+    private readonly token: () => string, // the one that is good now
     private readonly onMessage: (m: Message) => void,
     private readonly onEnd: (reason: string) => void, // the server does not want us back
   ) {}
 
   open(): void {
     if (this.closed || this.socket) return;
-    const socket = new WebSocket(this.url());
+    // A browser sets no headers here; a token in the address would end up in logs.
+    const socket = new WebSocket(this.url, ["mixdown", this.token()]);
     this.socket = socket;
     socket.onopen = () => {
       for (const command of this.standing.values()) socket.send(JSON.stringify(command));
@@ -34,8 +36,7 @@ export class Control {
       const m = parse(e.data);
       if (!m) return;
       this.backoff.reset();
-      if (m.type === "bye") this.end(m.reason ?? "");
-      else this.onMessage(m);
+      this.onMessage(m);
     };
     socket.onclose = (e) => {
       if (this.socket !== socket) return;

@@ -32,21 +32,21 @@ export async function refusal(res: Response): Promise<Refused> {
   return new Refused(res.status, sentence(res.status, text), Number(res.headers.get("retry-after")) || 0);
 }
 
-/** What a person should read about an HTTP status. */
+/** What a person should read about an HTTP status. The server's own words are shown where they are for people. */
 export function sentence(status: number, detail: string): string {
-  const said = detail ? ` (${detail})` : "";
+  const said = detail ? `${detail[0]?.toUpperCase()}${detail.slice(1)}${/[.!?]$/.test(detail) ? "" : "."}` : "";
   switch (status) {
     case 401:
-      return `The server did not accept your pass${said}. Open the link of the room again.`;
-    case 403:
-      return `You may not do that${said}. Check that the link is complete, with the part after #.`;
+      return "Your pass for this room is no longer good. Open the link of the room again.";
     case 404:
-      return `There is no such room${said}. Check the link, or ask its host to open the room.`;
-    case 429:
-      return `Too many tries${said}. Wait a moment and try again.`;
+      return "There is no such room. Check the link, or ask its host to open the room.";
     case 503:
-      return `The server or the room is full${said}. Try again in a little while.`;
+      return "The server or the room is full. Try again in a little while.";
+    case 403:
+      return said || "You may not do that. Check that the link is complete, with the part after #.";
+    case 429:
+      return said || "Too many tries. Wait a moment and try again.";
     default:
-      return detail ? `The server said: ${detail} (${status}).` : `The server answered with status ${status}. Try again.`;
+      return said || `The server answered with status ${status}. Try again.`;
   }
 }

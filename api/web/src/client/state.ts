@@ -7,12 +7,12 @@ export interface View {
 }
 
 /** The messages of the control channel that we know. */
-export type Message = { type: "state"; state: State; you: string } | { type: "bye"; reason?: string };
+export type Message = { type: "state"; state: State; you: string } | { type: "error"; message: string };
 
 /** Reads one message of the control channel; null if it is none that we know. */
 export function parse(data: unknown): Message | null {
   if (typeof data !== "string") return null;
-  let m: Partial<{ type: string; state: State; you: string; reason: string }>;
+  let m: Partial<{ type: string; state: State; you: string; error: { message: string } }>;
   try {
     m = JSON.parse(data);
   } catch {
@@ -21,7 +21,7 @@ export function parse(data: unknown): Message | null {
   if (m?.type === "state" && Array.isArray(m.state?.participants)) {
     return { type: "state", state: m.state, you: m.you ?? "" };
   }
-  if (m?.type === "bye") return { type: "bye", reason: m.reason ?? "" };
+  if (m?.type === "error") return { type: "error", message: m.error?.message ?? "" };
   return null;
 }
 

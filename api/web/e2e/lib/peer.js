@@ -1,0 +1,84 @@
+/**
+ * @typedef {{color: [number, number, number], tone: number}} Voice one participant's flat colour (RGB) and tone (Hz)
+ * @typedef {{id: string, x: number, y: number, w: number, h: number, ages: number[]}} Seen one tile as found in the picture; ages in ms
+ */
+
+/** Colours and tones that stand far apart; no tone is a small sum or difference of the others. */
+export const voices = /** @type {const} */ ({
+  ada: { color: [200, 40, 40], tone: 600 },
+  bob: { color: [40, 170, 60], tone: 1100 },
+  cleo: { color: [50, 70, 210], tone: 1850 },
+});
+
+/** A peer in a page of its own: raw WHIP or WHEP, synthetic media, and instruments. */
+export class Peer {
+  /** @param {import("playwright-core").Page} page @param {string} id */
+  constructor(page, id) {
+    this.page = page;
+    this.id = id;
+  }
+
+  /**
+   * Opens a page and joins. With a voice it publishes and receives its mix, else it views.
+   * @param {import("playwright-core").Browser} browser
+   * @param {string} origin of the page server
+   * @param {import("./server.js").Server} server
+   * @param {{room: string, id: string, voice?: Readonly<{color: readonly number[], tone: number}>, tier?: string, silent?: boolean}} who
+   */
+  static async join(browser, origin, server, { room, id, voice, tier, silent = false }) {
+    const context = await browser.newContext(); // a window of its own: hidden tabs are slowed down
+    const page = await context.newPage();
+    page.on("pageerror", (err) => console.error(`${id}: ${err.message}`));
+    await page.goto(origin);
+    const token = server.token({ room, identity: id, role: voice ? "participant" : "viewer" });
+    const url = new URL(voice ? `/whip/${room}` : `/whep/${room}`, server.url);
+    if (voice) url.searchParams.set("return", "mix");
+    if (tier) url.searchParams.set("tier", tier);
+    await page.evaluate((o) => window.peer.join(o), {
+      url: url.href, token, voice, silent,
+      voices: Object.fromEntries(Object.entries(voices).map(([name, v]) => [name, { color: [...v.color], tone: v.tone }])),
+    });
+    return new Peer(page, id);
+  }
+
+  /** Counters of getStats. */
+  stats() {
+    return this.page.evaluate(() => window.peer.stats());
+  }
+
+  /** Watches the picture for ms and tells which tiles were seen where, and how old. @param {number} ms @returns {Promise<Seen[]>} */
+  watch(ms) {
+    return this.page.evaluate((t) => window.peer.watch(t), ms);
+  }
+
+  /** Mean level of every voice's tone over ms. @param {number} ms @returns {Promise<Record<string, number>>} dBFS */
+  listen(ms) {
+    return this.page.evaluate((t) => window.peer.listen(t), ms);
+  }
+
+  /** Starts keeping the level of every voice's tone in each 20 ms. */
+  record() {
+    return this.page.evaluate(() => window.peer.record());
+  }
+
+  /** Ends record. @returns {Promise<Record<string, number[]>>} dBFS by voice */
+  recorded() {
+    return this.page.evaluate(() => window.peer.recorded());
+  }
+
+  /** Sounds the tone for ms; 0 is silence, Infinity for ever. @param {number} ms */
+  sound(ms) {
+    return this.page.evaluate((t) => window.peer.sound(t), ms === Infinity ? null : ms);
+  }
+
+  /** A picture of what is seen, for a person to look at. @param {string} path */
+  screenshot(path) {
+    return this.page.screenshot({ path });
+  }
+
+  /** Hangs up and closes the page. */
+  async leave() {
+    await this.page.evaluate(() => window.peer.leave());
+    await this.page.context().close();
+  }
+}

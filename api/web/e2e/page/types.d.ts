@@ -1,0 +1,7 @@
+import type { Peer } from "./peer.js";
+
+declare global {
+  interface Window {
+    peer: Peer;
+  }
+}
