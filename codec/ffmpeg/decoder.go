@@ -80,13 +80,13 @@ func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
 	if d.ctx == nil {
 		return nil, fmt.Errorf("decode %s: used after Close", d.name)
 	}
-	if len(u.Data) == 0 {
-		return nil, fmt.Errorf("decode %s: empty unit", d.name) // libavcodec takes it for the end
-	}
 	if !d.ready && !u.Keyframe {
 		return nil, fmt.Errorf("decode %s: %w", d.name, ErrNoKeyframe)
 	}
 	d.ready = false
+	if len(u.Data) == 0 {
+		return nil, fmt.Errorf("decode %s: empty unit", d.name) // libavcodec takes it for the end
+	}
 	f, err := d.decode(u.Data)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", d.name, err)

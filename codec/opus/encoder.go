@@ -18,13 +18,13 @@ type Encoder struct {
 }
 
 // NewEncoder opens an encoder for speech. Its rate is 8, 12, 16, 24 or 48 kHz,
-// its frame 2.5, 5, 10, 20, 40 or 60 ms.
+// its frame 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms.
 func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
-	switch cfg.Frame {
-	case 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
-		20 * time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond:
+	switch ms := cfg.Frame / time.Millisecond; {
+	case cfg.Frame == 2500*time.Microsecond, cfg.Frame == 5*time.Millisecond, cfg.Frame == 10*time.Millisecond:
+	case cfg.Frame%(20*time.Millisecond) == 0 && ms >= 20 && ms <= 120:
 	default:
-		return nil, fmt.Errorf("opus encoder: no frames of %v, only 2.5, 5, 10, 20, 40 or 60 ms", cfg.Frame)
+		return nil, fmt.Errorf("opus encoder: no frames of %v, only 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms", cfg.Frame)
 	}
 	// The VoIP application is the one that codes its repair in the speech layer.
 	enc, err := libopus.NewEncoder(cfg.Rate, cfg.Channels, libopus.AppVoIP)
@@ -34,10 +34,9 @@ func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
 	e := &Encoder{
 		enc:    enc,
 		values: int(int64(cfg.Rate)*int64(cfg.Frame)/int64(time.Second)) * cfg.Channels,
-		// 1275 bytes is a frame's bound (RFC 6716, section 3.4), and a packet of
-		// 60 ms may hold three, beside the two bytes of table of contents and the
-		// lengths.
-		buf: make([]byte, 3*1275+7),
+		// A frame is at most 1275 bytes (RFC 6716, section 3.2.1); 120 ms are six
+		// of 20 ms, beside two bytes of table of contents and six lengths.
+		buf: make([]byte, 6*(1275+2)+2),
 	}
 	if err := enc.SetComplexity(cfg.Complexity); err != nil {
 		return nil, fmt.Errorf("opus encoder: complexity %d: %w", cfg.Complexity, err)
