@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 
 	"github.com/asticode/go-astiav"
 
@@ -139,12 +140,12 @@ func (d *Decoder) decode(data []byte) (*codec.Frame, error) {
 	return f, nil
 }
 
-// explain adds the likely reason where libavcodec only says "invalid argument",
-// which is what it calls a size beyond max_pixels; it then has no size at all.
+// explain adds the limit to an error that may be about it. Decoders answer a
+// size beyond max_pixels with different numbers, most of them with that of bad
+// data; the context then has no size. dav1d says out of range.
 func (d *Decoder) explain(err error) error {
-	const einval = astiav.Error(-22)
-	if errors.Is(err, einval) && d.ctx.Width() == 0 {
-		return fmt.Errorf("picture refused, larger than %d pixels: %w", d.max, err)
+	if d.ctx.Width() == 0 || errors.Is(err, astiav.Error(-int(syscall.ERANGE))) {
+		return fmt.Errorf("%w: no picture, or one larger than %d pixels", err, d.max)
 	}
 	return err
 }
