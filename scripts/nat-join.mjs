@@ -1,6 +1,6 @@
 // nat-join.mjs URL ROOM TOKEN SECONDS: a Chromium that publishes a drawing and a
 // tone to URL/whip/ROOM?return=mix, and exits with 0 once it has decoded five
-// pictures of what comes back, with 1 if it has not within SECONDS.
+// pictures of what comes back, with 3 if it was let in and has not within SECONDS.
 import { createRequire } from "node:module";
 
 const { chromium } = createRequire(new URL("../api/web/package.json", import.meta.url))("playwright-core");
@@ -19,7 +19,7 @@ try {
   await browser.close();
 }
 console.log(`nat-join: ${JSON.stringify(result)}`);
-process.exit(result.decoded >= 5 ? 0 : 1);
+process.exit(result.decoded >= 5 ? 0 : result.status === 201 ? 3 : 1);
 
 // join runs in the page. Canvas and oscillator need no permission and no secure
 // context, as a camera would.

@@ -78,7 +78,7 @@ api() {
   curl -sS -X "$1" -H @.cache/run/auth -H 'Content-Type: application/json' ${3:+--data "$3"} "$http/api/v1$2"
 }
 (umask 077 && printf 'Authorization: Bearer %s\n' \
-  "$(bin/mixdown token --room '*' --identity make-run --name 'make run' --role host --data-dir "$DATA")" >.cache/run/auth)
+  "$(bin/mixdown token --room '*' --identity make-run --name 'make run' --role host)" >.cache/run/auth)
 api POST /rooms "{\"name\": \"$room\"}" >.cache/run/created # a conflict if it is there from before
 key=$(api GET "/rooms/$room" | sed -nE 's/.*"join_key": ?"([^"]+)".*/\1/p')
 [ -n "$key" ] || die "could not make the room: $(cat .cache/run/created)"
