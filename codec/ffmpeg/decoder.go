@@ -33,7 +33,7 @@ type Decoder struct {
 	packet *astiav.Packet
 	padded []byte
 	spare  *astiav.Frame // takes the next picture
-	ready  bool // a keyframe was decoded and nothing failed since
+	ready  bool          // a keyframe was decoded and nothing failed since
 }
 
 // NewDecoder returns a row's constructor of decoders with libavcodec's name for
@@ -141,10 +141,12 @@ func (d *Decoder) decode(data []byte) (*codec.Frame, error) {
 }
 
 // explain adds the limit to an error that may be about it. Decoders answer a
-// size beyond max_pixels with different numbers, most of them with that of bad
-// data; the context then has no size. dav1d says out of range.
+// size beyond max_pixels with numbers of their own, most of them with that of
+// bad data; the context then has that size or none at all. dav1d says out of
+// range.
 func (d *Decoder) explain(err error) error {
-	if d.ctx.Width() == 0 || errors.Is(err, astiav.Error(-int(syscall.ERANGE))) {
+	size := d.ctx.Width() * d.ctx.Height()
+	if size == 0 || size > d.max || errors.Is(err, astiav.Error(-int(syscall.ERANGE))) {
 		return fmt.Errorf("%w: no picture, or one larger than %d pixels", err, d.max)
 	}
 	return err
