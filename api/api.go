@@ -30,8 +30,9 @@ type Signaler interface {
 	// Offer starts a session. The room must exist.
 	Offer(ctx context.Context, s mixer.Session, sdp string) (mixer.Answer, error)
 	// Patch takes a trickle-ice-sdpfrag (RFC 8840) for the ICE session that
-	// ifMatch names. After an ICE restart, which ifMatch "*" asks for, it returns
-	// the fragment to answer with and the new ETag; else both are empty.
+	// ifMatch, an If-Match header's value, names; it may be empty. After an ICE
+	// restart answer is the fragment to answer with, else it is empty. etag is
+	// the one that holds now, or empty.
 	Patch(ctx context.Context, id, ifMatch, fragment string) (answer, etag string, err error)
 	// Hangup ends a session.
 	Hangup(ctx context.Context, id string) error

@@ -15,13 +15,14 @@ import (
 	"mixdown/mixer"
 )
 
-type participantPath struct {
+// ParticipantPath names a participant; huma wants it exported to see into it.
+type ParticipantPath struct {
 	Room string `path:"room" maxLength:"64" example:"demo"`
 	ID   string `path:"id" maxLength:"128" doc:"the participant's identity"`
 }
 
 type muteInput struct {
-	participantPath
+	ParticipantPath
 	Body struct {
 		AudioMuted *bool `json:"audio_muted,omitempty" doc:"absent leaves as is"`
 		VideoMuted *bool `json:"video_muted,omitempty" doc:"absent leaves as is"`
@@ -29,7 +30,7 @@ type muteInput struct {
 }
 
 type tierInput struct {
-	participantPath
+	ParticipantPath
 	Body struct {
 		Tier string `json:"tier" minLength:"1" maxLength:"64" doc:"a name of the ladder" example:"360p"`
 	}
@@ -50,7 +51,7 @@ func (a *API) participantRoutes() {
 		})
 
 	huma.Register(a.rest, operation(http.MethodGet, one, "get-participant", "Show one participant", guarded, http.StatusNotFound),
-		func(ctx context.Context, in *participantPath) (*memberOutput, error) {
+		func(ctx context.Context, in *ParticipantPath) (*memberOutput, error) {
 			return a.member(in.Room, in.ID)
 		})
 
@@ -66,7 +67,7 @@ func (a *API) participantRoutes() {
 		})
 
 	huma.Register(a.rest, operation(http.MethodDelete, one, "remove-participant", "Take a participant out of the room (a host, or oneself)", guarded, http.StatusNotFound),
-		func(ctx context.Context, in *participantPath) (*struct{}, error) {
+		func(ctx context.Context, in *ParticipantPath) (*struct{}, error) {
 			b := bearer(ctx)
 			if err := a.mayTouch(b, in.Room, in.ID); err != nil {
 				return nil, err

@@ -54,7 +54,7 @@ func (a *API) offerRoute(kind, summary string, offer gin.HandlerFunc, query ...*
 	a.rawOperation(&huma.Operation{
 		Method: http.MethodPatch, Path: path + "/{id}", OperationID: kind + "-patch", Summary: "Trickle candidates, or restart ICE with If-Match: *",
 		Tags: []string{kind}, Security: guarded,
-		Parameters:  []*huma.Param{{Name: "If-Match", In: "header", Required: true, Schema: &huma.Schema{Type: "string"}}},
+		Parameters:  []*huma.Param{{Name: "If-Match", In: "header", Description: "the ETag of the last answer, or * to restart ICE; clients of old drafts send none", Schema: &huma.Schema{Type: "string"}}},
 		RequestBody: &huma.RequestBody{Required: true, Content: text(typeFragment)},
 		Responses: map[string]*huma.Response{
 			"200":     {Description: "ICE was restarted; ETag is the new one", Content: text(typeFragment)},
@@ -158,11 +158,6 @@ func (a *API) patch(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	ifMatch := c.GetHeader("If-Match")
-	if ifMatch == "" {
-		a.fail(c, newProblem(http.StatusPreconditionRequired, "If-Match is missing; send the ETag of the last answer, or * to restart ICE"))
-		return
-	}
 	fragment, err := readBody(c, typeFragment)
 	if err != nil {
 		a.fail(c, err)
@@ -170,13 +165,13 @@ func (a *API) patch(c *gin.Context) {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), offerTimeout)
 	defer cancel()
-	answer, etag, err := a.cfg.Signaler.Patch(ctx, id, ifMatch, fragment)
+	answer, etag, err := a.cfg.Signaler.Patch(ctx, id, c.GetHeader("If-Match"), fragment)
+	if etag != "" {
+		c.Header("ETag", quoted(etag))
+	}
 	if err != nil {
 		a.fail(c, err)
 		return
-	}
-	if etag != "" {
-		c.Header("ETag", quoted(etag))
 	}
 	if answer == "" {
 		c.Status(http.StatusNoContent)
