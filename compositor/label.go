@@ -18,10 +18,10 @@ type sign struct {
 	muted bool // with the mark of a microphone switched off
 }
 
-// overlay returns what s says, or nil if that is nothing. Each is drawn once
+// overlay returns what s says, or nil if that is nothing or has no room. Each is drawn once
 // and remembered, the oldest are forgotten.
 func (t *Text) overlay(s sign) *overlay {
-	if t == nil || s.px < 6 || s.width < s.px || s.text == "" && !s.muted {
+	if t == nil || s.px < 6 || s.width < 2*s.px || s.text == "" && !s.muted {
 		return nil
 	}
 	t.mu.Lock()
