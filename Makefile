@@ -27,7 +27,7 @@ load: setup-run build ## send BOTS more people into the demo room of a running `
 	@BOTS=$(BOTS) scripts/run.sh load
 
 build: setup-build page ## build bin/mixdown with the page in it
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/mixdown ./cmd/mixdown
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/mixdown ./cmd/mixdown
 
 page: $(WEB)/dist/index.html
 
@@ -42,7 +42,7 @@ test: setup-test build ## everything: vet, Go tests with the race detector, page
 	@scripts/test.sh
 
 nat: setup-test build ## only the test behind an address translator (as root)
-	go test -count=1 -v -run '^TestBehindNAT' ./cmd/mixdown
+	MIXDOWN_BIN=$(CURDIR)/bin/mixdown go test -count=1 -v -run '^TestBehindNAT$$' ./cmd/mixdown
 
 lint: setup-lint page ## gofmt, go vet, staticcheck, shellcheck, tsc
 	@scripts/lint.sh $(STATICCHECK)
