@@ -70,6 +70,7 @@ export class Model {
   comeBack(): boolean {
     const place = kept(this.room);
     if (!place?.joined) return false;
+    this.phase.value = "joining"; // no preview in between, which would open both devices
     void this.join(place.name, { mic: place.mic, camera: place.camera });
     return true;
   }

@@ -10,7 +10,7 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
     <aside class="people" aria-label="People in the room" data-testid="people">
       <header>
         <h2>In the room</h2>
-        <button type="button" class="plain" onClick={onClose} title="Close" autofocus>
+        <button type="button" class="plain" onClick={onClose} title="Close">
           <Icon name="close" />
           <span class="sr">Close the list</span>
         </button>
@@ -25,10 +25,12 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
             </span>
             {host && p.id !== me?.id && (
               <span class="acts">
-                <button type="button" onClick={() => void model.host(p.muted ? "unmute" : "mute", p.id)} data-testid="mute-person">
-                  {p.muted ? "Unmute" : "Mute"}
-                  <span class="sr"> {p.name}</span>
-                </button>
+                {p.role !== "viewer" && (
+                  <button type="button" onClick={() => void model.host(p.muted ? "unmute" : "mute", p.id)} data-testid="mute-person">
+                    {p.muted ? "Unmute" : "Mute"}
+                    <span class="sr"> {p.name}</span>
+                  </button>
+                )}
                 <button type="button" class="danger" onClick={() => void model.host("remove", p.id)} data-testid="remove-person">
                   Remove<span class="sr"> {p.name}</span>
                 </button>

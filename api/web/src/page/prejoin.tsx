@@ -1,37 +1,33 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { meter } from "../client/index.ts";
+import { kept, meter } from "../client/index.ts";
 import { Icon } from "./icons.tsx";
 import { lastName, type Model } from "./model.ts";
 
 /** The page before the room: name, devices, Join. */
 export function Prejoin({ model }: { model: Model }) {
   const { media } = model.client;
-  const [wish, setWish] = useState({ mic: true, camera: true });
-  const [, redraw] = useState({});
+  const before = kept(model.room);
+  const [wish, setWish] = useState({ mic: before?.mic ?? true, camera: before?.camera ?? true });
   const name = useRef<HTMLInputElement>(null);
   const busy = model.busy.value;
   const left = model.phase.value === "left";
 
-  // After leaving the devices stay closed until they are wanted again.
   const open = async (wanted: typeof wish) => {
     const missing = await media.open(wanted);
     if (missing.length) model.trouble.value = missing.map((m) => m.message).join(" ");
     setWish({ mic: media.mic !== null, camera: media.camera !== null });
-    redraw({});
   };
+  // After leaving the devices stay closed; rejoining opens what was on before.
   useEffect(() => {
-    if (left) setWish({ mic: false, camera: false });
-    else void open(wish);
+    if (!left) void open(wish);
   }, []);
 
   const toggle = (kind: "mic" | "camera") => {
     model.trouble.value = "";
-    if (media[kind]) {
-      media.close(kind);
-      setWish({ ...wish, [kind]: false });
-    } else {
-      void open({ mic: kind === "mic" || media.mic !== null, camera: kind === "camera" || media.camera !== null });
-    }
+    const wanted = { ...wish, [kind]: !wish[kind] };
+    setWish(wanted);
+    if (!wanted[kind]) media.close(kind);
+    else if (!left) void open(wanted);
   };
   const join = (e: SubmitEvent) => {
     e.preventDefault();
@@ -43,11 +39,11 @@ export function Prejoin({ model }: { model: Model }) {
       <h1>{left ? "You left." : model.room}</h1>
       {left && <p>The room is “{model.room}”.</p>}
       <div class="preview">
-        <Preview track={media.camera} />
+        <Preview track={media.camera} note={left && wish.camera ? "Your camera starts when you rejoin" : wish.camera ? "Starting the camera…" : "Camera off"} />
         <div class="preview-bar">
-          <Toggle kind="mic" on={media.mic !== null} onClick={() => toggle("mic")} />
+          <Toggle kind="mic" on={wish.mic} onClick={() => toggle("mic")} />
           <Level track={media.mic} />
-          <Toggle kind="camera" on={media.camera !== null} onClick={() => toggle("camera")} />
+          <Toggle kind="camera" on={wish.camera} onClick={() => toggle("camera")} />
         </div>
       </div>
       <form onSubmit={join}>
@@ -78,12 +74,12 @@ function Toggle({ kind, on, onClick }: { kind: "mic" | "camera"; on: boolean; on
 }
 
 /** One's own camera, mirrored as in a mirror. */
-function Preview({ track }: { track: MediaStreamTrack | null }) {
+function Preview({ track, note }: { track: MediaStreamTrack | null; note: string }) {
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     if (video.current) video.current.srcObject = track ? new MediaStream([track]) : null;
   }, [track]);
-  return track ? <video ref={video} class="mirror" autoplay muted playsInline data-testid="preview" /> : <p class="dark">Camera off</p>;
+  return track ? <video ref={video} class="mirror" autoplay muted playsInline data-testid="preview" /> : <p>{note}</p>;
 }
 
 function Level({ track }: { track: MediaStreamTrack | null }) {

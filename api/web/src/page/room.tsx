@@ -14,8 +14,10 @@ export function Room({ model }: { model: Model }) {
   const viewer = model.client.place?.role === "viewer";
   return (
     <main class="room" data-testid="room-view" data-phase={model.phase.value}>
-      <Mix model={model} />
-      {people && <People model={model} onClose={() => setPeople(false)} />}
+      <div class="stage">
+        <Mix model={model} />
+        {people && <People model={model} onClose={() => setPeople(false)} />}
+      </div>
       <div class="bar" role="toolbar" aria-label="Your controls">
         <div class="buttons">
           {!viewer && (
@@ -82,7 +84,7 @@ function Mix({ model }: { model: Model }) {
     <>
       <video ref={video} class="mix" autoplay playsInline data-testid="mix" aria-label="Everybody in the room" />
       {silent && (
-        <button type="button" class="hear" onClick={hear} autofocus data-testid="hear">
+        <button type="button" class="hear" onClick={hear} data-testid="hear">
           Tap to hear the room
         </button>
       )}

@@ -1,0 +1,129 @@
+// One room as three participants and a viewer see and hear it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { launch, PageServer } from "./lib/browser.js";
+import { Peer, voices } from "./lib/peer.js";
+import { Server } from "./lib/server.js";
+import { until } from "./lib/until.js";
+
+const watching = process.env.E2E_LONG ? 60_000 : 10_000; // ms
+const ids = /** @type {(keyof typeof voices)[]} */ (Object.keys(voices));
+
+/** @type {Server} */ let server;
+/** @type {PageServer} */ let pages;
+/** @type {import("playwright-core").Browser} */ let browser;
+
+before(async () => {
+  server = await Server.start();
+  pages = await PageServer.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await pages?.stop();
+  await server?.stop();
+});
+
+const median = (/** @type {number[]} */ list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+
+/** Waits until a peer gets pictures and sound. @param {Peer} peer */
+function receiving(peer) {
+  return until(`${peer.id} receives`, async () => {
+    const s = await peer.stats();
+    return s.framesDecoded > 25 && s.audioSeconds > 1;
+  }, { show: () => peer.stats() });
+}
+
+test("three participants and a viewer", async (t) => {
+  const room = "gallery";
+  await server.room(room);
+  const peers = [];
+  for (const id of ids) peers.push(await Peer.join(browser, pages.url, server, { room, id, voice: voices[id] }));
+  const viewer = await Peer.join(browser, pages.url, server, { room, id: "vera" });
+  const all = [...peers, viewer];
+  for (const peer of all) await receiving(peer);
+  // Everybody is in every picture before anything is measured.
+  for (const peer of all) {
+    await until(`${peer.id} sees all`, async () => (await peer.watch(400)).length === ids.length, { show: () => peer.watch(400) });
+  }
+
+  const start = await Promise.all(all.map((peer) => peer.stats()));
+  const seen = await Promise.all(all.map((peer) => peer.watch(watching)));
+  const end = await Promise.all(all.map((peer) => peer.stats()));
+  const heard = await Promise.all(all.map((peer) => peer.listen(2000)));
+
+  await t.test("each has one picture and one sound", () => {
+    for (const s of end) assert.deepEqual([s.inboundVideo, s.inboundAudio], [1, 1]);
+  });
+
+  await t.test("each sees all three tiles, apart from each other", () => {
+    all.forEach((peer, i) => {
+      assert.deepEqual(seen[i].map((tile) => tile.id).sort(), [...ids].sort(), peer.id);
+      for (const a of seen[i]) {
+        for (const b of seen[i]) {
+          const apart = a === b || a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y;
+          assert.ok(apart, `${peer.id}: ${a.id} and ${b.id} overlap`);
+        }
+      }
+    });
+  });
+
+  await t.test("the clocks in the tiles run and can be read", () => {
+    all.forEach((peer, i) => {
+      for (const tile of seen[i]) {
+        const p50 = median(tile.ages);
+        t.diagnostic(`${peer.id} sees ${tile.id} ${p50} ms old (p50 of ${tile.ages.length}; p95 ${tile.ages.sort((a, b) => a - b)[Math.floor(tile.ages.length * 0.95)]})`);
+        assert.ok(tile.ages.length > watching / 1000, `${peer.id} read ${tile.id} only ${tile.ages.length} times`);
+        assert.ok(p50 < 1000, `${peer.id} sees ${tile.id} ${p50} ms old`);
+      }
+    });
+  });
+
+  await t.test("nothing freezes", () => {
+    all.forEach((peer, i) => {
+      const [frames, freezes] = [end[i].framesDecoded - start[i].framesDecoded, end[i].freezes - start[i].freezes];
+      t.diagnostic(`${peer.id}: ${end[i].width}x${end[i].height}, ${((frames * 1000) / watching).toFixed(1)} fps, ${freezes} freezes`);
+      assert.equal(freezes, 0, peer.id);
+      assert.ok(frames > watching / 200, `${peer.id}: ${frames} frames`); // five a second: it runs at all
+    });
+  });
+
+  await t.test("nobody hears themselves, the others are equally loud", () => {
+    all.forEach((peer, i) => {
+      const others = ids.filter((id) => id !== peer.id).map((id) => heard[i][id]);
+      t.diagnostic(`${peer.id} hears ${ids.map((id) => `${id} ${heard[i][id].toFixed(1)}`).join(", ")} dBFS`);
+      assert.ok(Math.min(...others) > -40, `${peer.id} hears the others`);
+      assert.ok(Math.max(...others) - Math.min(...others) <= 3, `${peer.id}: ${others}`);
+      if (peer !== viewer) assert.ok(heard[i][peer.id] <= Math.min(...others) - 40, `${peer.id} hears itself at ${heard[i][peer.id]} dBFS`);
+    });
+  });
+
+  for (const peer of all) await peer.leave();
+  await until("all have left", async () => (await server.participants(room)).length === 0, { show: () => server.participants(room) });
+});
+
+test("nobody hears the start of their own word", async (t) => {
+  const room = "word";
+  await server.room(room);
+  const ada = await Peer.join(browser, pages.url, server, { room, id: "ada", voice: voices.ada, silent: true });
+  const bob = await Peer.join(browser, pages.url, server, { room, id: "bob", voice: voices.bob, silent: true });
+  await receiving(ada);
+  await receiving(bob);
+  await sleep(5000); // of silence, in which she becomes a closed source
+  await ada.record();
+  await bob.record();
+  await ada.sound(200);
+  await sleep(2000);
+  const own = (await ada.recorded()).ada;
+  const others = (await bob.recorded()).ada;
+  const burst = Math.max(...others);
+  const echo = Math.max(...own);
+  t.diagnostic(`the burst: ${burst.toFixed(1)} dBFS to bob, ${echo.toFixed(1)} to ada herself, in ${own.length} windows of 20 ms`);
+  assert.ok(own.length >= 75 && others.length >= 75, "both listened");
+  assert.ok(burst > -40, `bob hears the burst at ${burst} dBFS`);
+  assert.ok(others.filter((level) => level > burst - 6).length >= 7, "bob hears most of it");
+  assert.ok(echo <= burst - 40, `ada hears herself at ${echo} dBFS, bob at ${burst}`);
+  await ada.leave();
+  await bob.leave();
+});

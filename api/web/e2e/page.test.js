@@ -1,0 +1,135 @@
+// The join page, as a person uses it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch } from "./lib/browser.js";
+import { Server } from "./lib/server.js";
+import { until } from "./lib/until.js";
+
+/** @type {Server} */ let server;
+/** @type {import("playwright-core").Browser} */ let browser;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Opens a room's page in a window of its own; what the page's console complains of fails the test. @param {string} link */
+async function open(link) {
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("pageerror", (err) => complaints.push(err.message));
+  page.on("console", (m) => m.type() === "error" && complaints.push(m.text()));
+  await page.goto(link);
+  return { page, complaints };
+}
+
+/** @param {import("playwright-core").Page} page @param {string} name */
+async function join(page, name) {
+  await page.getByTestId("name").fill(name);
+  await page.getByTestId("join").click();
+  await plays(page);
+}
+
+/** Waits until the picture moves. @param {import("playwright-core").Page} page */
+async function plays(page) {
+  await page.getByTestId("mix").waitFor();
+  const time = () => page.getByTestId("mix").evaluate((v) => {
+    const video = /** @type {HTMLVideoElement} */ (v);
+    return video.videoWidth > 0 ? video.currentTime : 0;
+  });
+  const start = await until("the picture is there", time);
+  await until("the picture moves", async () => (await time()) > start + 0.5);
+}
+
+/** Waits for the room's members to be as said, and returns them. @param {string} room @param {string} what @param {(members: any[]) => unknown} is */
+const members = (room, what, is) =>
+  until(what, async () => {
+    const list = await server.participants(room);
+    return is(list) ? list : null;
+  }, { show: () => server.participants(room) });
+
+test("join, mute, camera, leave", async () => {
+  const room = await server.room("demo");
+  const { page, complaints } = await open(`${server.url}/r/demo#${room.join_key}`);
+  await join(page, "Ada");
+  const ada = (/** @type {any[]} */ list) => list.find((p) => p.name === "Ada");
+  await members("demo", "Ada sends both", (list) => list.length === 1 && ada(list).audio && ada(list).video);
+  assert.equal(await page.getByTestId("count").textContent(), "1");
+
+  await page.getByTestId("mic").click();
+  await members("demo", "Ada is silent", (list) => !ada(list).audio && ada(list).video);
+  assert.equal(await page.getByTestId("mic").getAttribute("aria-pressed"), "false");
+  await page.keyboard.press("m");
+  await members("demo", "Ada speaks", (list) => ada(list).audio);
+
+  await page.getByTestId("camera").click();
+  await members("demo", "Ada has no picture", (list) => !ada(list).video);
+  await page.keyboard.press("v");
+  await members("demo", "Ada has a picture", (list) => ada(list).video);
+  assert.equal(await page.getByTestId("camera").getAttribute("aria-pressed"), "true");
+
+  await until("the quality line counts", async () => / [1-9]\d* fps/.test((await page.getByTestId("quality-line").textContent()) ?? ""));
+  await page.getByTestId("leave").click();
+  await members("demo", "nobody is left", (list) => list.length === 0);
+  assert.match((await page.getByTestId("prejoin").textContent()) ?? "", /You left/);
+
+  await page.getByTestId("join").click(); // now it says Rejoin
+  await plays(page);
+  await members("demo", "Ada is back", (list) => list.length === 1 && ada(list).video);
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+  await members("demo", "nobody is left", (list) => list.length === 0);
+});
+
+test("a reload comes back to the same place and leaves no ghost", async () => {
+  const room = await server.room("reload");
+  const { page, complaints } = await open(`${server.url}/r/reload#${room.join_key}`);
+  await join(page, "Ada");
+  const [{ id }] = await members("reload", "Ada is there", (list) => list.length === 1);
+  await page.getByTestId("camera").click();
+  await members("reload", "without a camera", ([ada]) => !ada.video);
+  for (let i = 0; i < 3; i++) {
+    await page.reload();
+    await plays(page);
+    await members("reload", "only Ada is there", (list) => list.length === 1 && list[0].id === id && list[0].publishes && list[0].audio);
+  }
+  const [ada] = await server.participants("reload");
+  assert.equal(ada.video, false, "the camera stays off");
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
+test("a host mutes and removes", async () => {
+  const room = await server.room("host");
+  const host = await open(`${server.url}/r/host#${room.host_key}`);
+  await join(host.page, "Hana");
+  const guest = await open(`${server.url}/r/host#${room.join_key}`);
+  await join(guest.page, "Gus");
+  await host.page.getByTestId("people-button").click();
+  const line = host.page.getByTestId("person").filter({ hasText: "Gus" });
+  await line.getByTestId("mute-person").click();
+  await members("host", "Gus is muted", (list) => list.find((p) => p.name === "Gus").muted);
+  await until("Gus sees it", async () => (await guest.page.getByTestId("mic").getAttribute("title"))?.startsWith("Muted by the host"));
+  assert.equal(await guest.page.getByTestId("people").count(), 0);
+  await line.getByTestId("remove-person").click();
+  await members("host", "Gus is out", (list) => list.length === 1);
+  await guest.page.getByTestId("prejoin").waitFor();
+  assert.match((await guest.page.getByTestId("status").textContent()) ?? "", /removed/);
+  await host.page.context().close();
+  await guest.page.context().close();
+});
+
+test("a wrong key and a missing device are told", async () => {
+  await server.room("locked");
+  const { page } = await open(`${server.url}/r/locked#wrong-key`);
+  await page.getByTestId("name").fill("Mallory");
+  await page.getByTestId("join").click();
+  await until("the page says why", async () => /key|link/.test((await page.getByTestId("status").textContent()) ?? ""));
+  assert.equal(await page.getByTestId("join").isEnabled(), true);
+  await page.context().close();
+});
