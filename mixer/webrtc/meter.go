@@ -1,0 +1,99 @@
+package webrtc
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// meter is all that the transport counts, of all its peers together.
+type meter struct {
+	sessions *prometheus.GaugeVec // by kind
+
+	in, out              traffic
+	nacksIn, nacksOut    prometheus.Counter // sequence numbers asked for
+	keysIn, keysOut      prometheus.Counter // PLI and FIR
+	resent               prometheus.Counter
+	dropQueue, dropKey   prometheus.Counter // pictures
+	dropWrite            prometheus.Counter // packets
+	dropAudio            prometheus.Counter // packets
+	dropNACK             prometheus.Counter // sequence numbers that were not sent again
+	dropPending          prometheus.Counter // units before the room took the source
+	badDatagram          prometheus.Counter // neither STUN nor DTLS nor RTP (RFC 7983)
+	badStranger          prometheus.Counter // from an address that no session talks with
+	badSTUN, badSRTP     prometheus.Counter
+	badRTP, badRTCP      prometheus.Counter
+	badType, badStream   prometheus.Counter // payload type not negotiated; a further SSRC of one kind
+	iceFailed, noConnect prometheus.Counter
+
+	all []prometheus.Collector
+}
+
+// traffic counts RTP packets and bytes of one direction, by media.
+type traffic struct {
+	videoPackets, videoBytes prometheus.Counter
+	audioPackets, audioBytes prometheus.Counter
+}
+
+func newMeter() *meter {
+	m := new(meter)
+	m.sessions = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "mixdown_webrtc_sessions", Help: "Sessions that have not ended, by kind: publish, receive or mix.",
+	}, []string{"kind"})
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mixdown_webrtc_" + name, Help: help}, labels)
+		m.all = append(m.all, v)
+		return v
+	}
+	m.all = append(m.all, m.sessions)
+
+	packets := vec("packets_total", "RTP packets, retransmissions included.", "direction", "media")
+	bytes := vec("bytes_total", "Bytes in RTP packets without SRTP, UDP and IP overhead.", "direction", "media")
+	for _, d := range []struct {
+		name string
+		t    *traffic
+	}{{"in", &m.in}, {"out", &m.out}} {
+		*d.t = traffic{
+			videoPackets: packets.WithLabelValues(d.name, "video"), videoBytes: bytes.WithLabelValues(d.name, "video"),
+			audioPackets: packets.WithLabelValues(d.name, "audio"), audioBytes: bytes.WithLabelValues(d.name, "audio"),
+		}
+	}
+	nacks := vec("nacks_total", "Packets asked for again by NACK (RFC 4585).", "direction")
+	m.nacksIn, m.nacksOut = nacks.WithLabelValues("in"), nacks.WithLabelValues("out")
+	keys := vec("keyframe_requests_total", "Keyframe requests by PLI or FIR.", "direction")
+	m.keysIn, m.keysOut = keys.WithLabelValues("in"), keys.WithLabelValues("out")
+	m.resent = vec("retransmissions_total", "RTP packets sent again.").WithLabelValues()
+
+	drops := vec("drops_total", "What was not sent or not taken, by reason.", "reason")
+	m.dropQueue = drops.WithLabelValues("queue_full")
+	m.dropKey = drops.WithLabelValues("waits_for_keyframe")
+	m.dropWrite = drops.WithLabelValues("write")
+	m.dropAudio = drops.WithLabelValues("audio_queue_full")
+	m.dropNACK = drops.WithLabelValues("nack_limit")
+	m.dropPending = drops.WithLabelValues("before_publish")
+
+	bad := vec("bad_packets_total", "Packets that could not be used, by reason.", "reason")
+	m.badDatagram = bad.WithLabelValues("datagram")
+	m.badStranger = bad.WithLabelValues("stranger")
+	m.badSTUN = bad.WithLabelValues("stun")
+	m.badSRTP = bad.WithLabelValues("srtp")
+	m.badRTP = bad.WithLabelValues("rtp")
+	m.badRTCP = bad.WithLabelValues("rtcp")
+	m.badType = bad.WithLabelValues("payload_type")
+	m.badStream = bad.WithLabelValues("ssrc")
+
+	failures := vec("failures_total", "Sessions that ended without being asked to, by reason.", "reason")
+	m.iceFailed = failures.WithLabelValues("connection_failed")
+	m.noConnect = failures.WithLabelValues("never_connected")
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (t *Transport) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range t.meter.all {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (t *Transport) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range t.meter.all {
+		c.Collect(ch)
+	}
+}

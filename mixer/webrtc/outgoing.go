@@ -1,0 +1,198 @@
+package webrtc
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v3"
+
+	"mixdown/codec"
+	"mixdown/mixer"
+	"mixdown/mixer/jitter"
+)
+
+// track is the webrtc.TrackLocal behind which an outgoing stream writes. pion
+// binds it while the answer is made.
+type track struct {
+	kind   webrtc.RTPCodecType
+	stream string
+
+	ssrc   uint32
+	writer rtpWriter
+}
+
+// rtpWriter encrypts and sends one RTP packet; neither argument is kept.
+type rtpWriter interface {
+	WriteRTP(h *rtp.Header, payload []byte) (int, error)
+}
+
+// Bind implements webrtc.TrackLocal. Any of the agreed codecs may be sent
+// later, so which of them it returns does not matter.
+func (t *track) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	t.ssrc, t.writer = uint32(c.SSRC()), c.WriteStream()
+	if p := c.CodecParameters(); len(p) > 0 {
+		return p[0], nil
+	}
+	return webrtc.RTPCodecParameters{}, fmt.Errorf("%w: %s", mixer.ErrNoCodec, t.kind)
+}
+
+// Unbind implements webrtc.TrackLocal.
+func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
+
+// ID implements webrtc.TrackLocal.
+func (t *track) ID() string { return t.kind.String() }
+
+// RID implements webrtc.TrackLocal.
+func (t *track) RID() string { return "" }
+
+// StreamID implements webrtc.TrackLocal: one for both tracks, so that
+// browsers play them in sync.
+func (t *track) StreamID() string { return t.stream }
+
+// Kind implements webrtc.TrackLocal.
+func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
+
+// outgoing is one RTP stream to one client: the room's packets with the
+// client's own numbers. All encoders of a room share one line of timestamps,
+// so a constant offset holds over a move between tiers; sequence numbers are
+// counted here; the codec's own counters are shifted after each move so that
+// they go on (a copy is made only then). It is used by one goroutine.
+type outgoing struct {
+	writer                 rtpWriter
+	ssrc                   uint32
+	formats                []format
+	packetsSent, bytesSent counter
+
+	seq     uint16 // of the next packet
+	offset  uint32 // from the room's timestamps to the client's
+	shift   codec.Counters
+	last    *mixer.Packet // the newest one sent
+	packets uint32
+	octets  uint32
+
+	header  rtp.Header
+	scratch [maxPayload]byte
+	history *history // nil: never sent again
+
+	quality quality
+}
+
+// maxPayload is the largest payload that can be rewritten; tiers cut far below.
+const maxPayload = 1500
+
+type counter interface{ Add(float64) }
+
+// quality is what the client's receiver reports say (RFC 3550, section 6.4.1).
+type quality struct {
+	lost atomic.Uint32 // in 1/256
+	rtt  atomic.Int64  // ns; 0 while unknown
+}
+
+func newOutgoing(w rtpWriter, ssrc uint32, formats []format, packets, bytes counter) *outgoing {
+	return &outgoing{
+		writer: w, ssrc: ssrc, formats: formats, packetsSent: packets, bytesSent: bytes,
+		seq: uint16(rand.Uint32()), offset: rand.Uint32(),
+	}
+}
+
+// takes reports whether the client can receive c.
+func (o *outgoing) payloadType(c *codec.Codec) (uint8, bool) {
+	for _, f := range o.formats {
+		if f.codec == c {
+			return f.pt, true
+		}
+	}
+	return 0, false
+}
+
+// write sends p as the next packet of the stream.
+func (o *outgoing) write(p *mixer.Packet, now time.Time) error {
+	pt, ok := o.payloadType(p.Codec)
+	if !ok {
+		return fmt.Errorf("%w: %s", mixer.ErrNoCodec, p.Codec.Name)
+	}
+	if o.last != nil && o.last.Stream != p.Stream {
+		o.move(p)
+	}
+	seq := o.seq
+	o.seq++
+	o.last = p
+	if o.history != nil {
+		o.history.add(seq, p, o.shift, pt, now)
+	}
+	o.packets++
+	o.octets += uint32(len(p.Payload))
+	return o.send(seq, pt, p, o.shift)
+}
+
+// move finds the shift of the codec's counters from which the packets of p's
+// encoder continue those of the last one.
+func (o *outgoing) move(p *mixer.Packet) {
+	before := o.shift
+	o.shift = 0
+	if o.last.Codec != p.Codec || p.Codec.Payload == nil || len(o.last.Payload) > maxPayload {
+		return
+	}
+	buf := o.scratch[:copy(o.scratch[:], o.last.Payload)]
+	if before != 0 {
+		p.Codec.Payload.Shift(buf, before)
+	}
+	o.shift = p.Codec.Payload.Follow(p.Codec.Payload.Counters(buf), p.Codec.Payload.Counters(p.Payload))
+}
+
+func (o *outgoing) send(seq uint16, pt uint8, p *mixer.Packet, shift codec.Counters) error {
+	payload := p.Payload
+	if shift != 0 && len(payload) <= maxPayload {
+		payload = o.scratch[:copy(o.scratch[:], payload)]
+		p.Codec.Payload.Shift(payload, shift)
+	}
+	o.header = rtp.Header{
+		Version: 2, Marker: p.Marker, PayloadType: pt,
+		SequenceNumber: seq, Timestamp: p.Timestamp + o.offset, SSRC: o.ssrc,
+	}
+	n, err := o.writer.WriteRTP(&o.header, payload)
+	o.packetsSent.Add(1)
+	o.bytesSent.Add(float64(n))
+	return err
+}
+
+// resend sends an earlier packet again and reports whether it did.
+func (o *outgoing) resend(seq uint16, now time.Time) bool {
+	if o.history == nil {
+		return false
+	}
+	wait := max(time.Duration(o.quality.rtt.Load())/2, minResend)
+	e := o.history.take(seq, wait, now)
+	return e != nil && o.send(seq, e.pt, e.packet, e.shift) == nil
+}
+
+// report returns a sender report for now (RFC 3550, section 6.4.1), nil before
+// the first packet. Sound and pictures use the same clock: that is lip-sync.
+func (o *outgoing) report(now time.Time) *rtcp.SenderReport {
+	if o.last == nil {
+		return nil
+	}
+	since := now.Sub(o.last.Time)
+	ticks := int64(since) / 1000 * int64(o.last.Codec.ClockRate) / 1_000_000
+	return &rtcp.SenderReport{
+		SSRC: o.ssrc, NTPTime: jitter.ToNTP(now), RTPTime: o.last.Timestamp + o.offset + uint32(ticks),
+		PacketCount: o.packets, OctetCount: o.octets,
+	}
+}
+
+// received takes the client's report on this stream.
+func (o *outgoing) received(r rtcp.ReceptionReport, now time.Time) {
+	o.quality.lost.Store(uint32(r.FractionLost))
+	if r.LastSenderReport == 0 {
+		return
+	}
+	// RFC 3550, section 6.4.1, in units of 1/65536 s, modulo 2^32.
+	rtt := int32(uint32(jitter.ToNTP(now)>>16) - r.LastSenderReport - r.Delay)
+	if rtt >= 0 {
+		o.quality.rtt.Store(max(1, int64(rtt)*int64(time.Second)>>16))
+	}
+}

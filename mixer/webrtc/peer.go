@@ -1,0 +1,204 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/transport/v2/packetio"
+	"github.com/pion/webrtc/v3"
+
+	"mixdown/mixer"
+)
+
+const (
+	connectTimeout = 30 * time.Second // from the offer to a connection that stands
+	joinTimeout    = 10 * time.Second // for a room to take the peer
+)
+
+// Reasons for the end of a session, besides those that a room gives.
+var (
+	errHangup    = errors.New("client hung up")
+	errFailed    = errors.New("connection failed")
+	errNoConnect = errors.New("never connected")
+	errClosing   = errors.New("server is closing")
+)
+
+// peer is one session: a PeerConnection, and what the room sees of it.
+//
+// Its goroutines are pion's, which bring packets in, run, which lives as long
+// as the session and owns all the others, the source's loop and the sink's.
+type peer struct {
+	id      string
+	session mixer.Session
+	log     *slog.Logger
+	meter   *meter
+	pc      *webrtc.PeerConnection
+	source  *source // nil: the client sends nothing
+	sink    *sink   // nil: the client receives nothing
+
+	ready     chan struct{} // closed when source and sink are set
+	connected chan struct{} // closed when DTLS is up for the first time
+	closed    chan struct{}
+	once      sync.Once
+	connOnce  sync.Once
+	reason    error // why it closed; set before closed is
+
+	mu     sync.Mutex // one signaling step at a time
+	offer  *offer
+	answer *answer
+	etag   string
+}
+
+// kind is the session's label in metrics.
+func kind(s mixer.Session) string {
+	switch {
+	case s.Publish && s.Receive:
+		return "mix"
+	case s.Publish:
+		return "publish"
+	}
+	return "receive"
+}
+
+// close ends the session without waiting for it.
+func (p *peer) close(reason error) {
+	p.once.Do(func() {
+		p.reason = reason
+		close(p.closed)
+	})
+}
+
+// stateChanged follows the connection.
+func (p *peer) stateChanged(s webrtc.PeerConnectionState) {
+	switch s {
+	case webrtc.PeerConnectionStateConnected:
+		p.connOnce.Do(func() { close(p.connected) })
+	case webrtc.PeerConnectionStateFailed:
+		p.close(errFailed)
+	case webrtc.PeerConnectionStateClosed:
+		p.close(errHangup)
+	}
+}
+
+// run is the session from the answer to its end.
+func (p *peer) run(rooms Rooms) {
+	timeout := time.NewTimer(connectTimeout)
+	defer timeout.Stop()
+	select {
+	case <-p.connected:
+		p.join(rooms)
+	case <-timeout.C:
+		p.meter.noConnect.Inc()
+		p.close(errNoConnect)
+	case <-p.closed:
+	}
+	if errors.Is(p.reason, errFailed) {
+		p.meter.iceFailed.Inc()
+	}
+	_ = p.pc.GracefulClose()
+	p.log.Info("session ended", "reason", p.reason)
+}
+
+// join takes the peer into its room and stays until the session closes.
+func (p *peer) join(rooms Rooms) {
+	ctx, cancel := context.WithTimeout(context.Background(), joinTimeout)
+	defer cancel()
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	if p.source != nil {
+		pub, err := rooms.Publish(ctx, p.session.Room, p.session.Identity, p.source)
+		if err != nil {
+			p.close(err)
+			return
+		}
+		defer pub.Close()
+		p.source.published(pub)
+		loops.Go(func() { p.source.run(p.closed) })
+	}
+	if p.sink != nil {
+		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, p.session.Want)
+		if err != nil {
+			p.close(err)
+			return
+		}
+		defer sub.Close()
+		p.sink.subscribed(sub)
+		loops.Go(func() { p.sink.run(p.closed) })
+	}
+	<-p.closed
+}
+
+// buffer is called by pion for each SSRC that comes in. Its own buffers have
+// to be read by a goroutine each; ours takes the packet where it is decrypted.
+func (p *peer) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
+	b := &inbound{closed: make(chan struct{})}
+	if kind == packetio.RTPBufferPacket {
+		b.take = p.takeRTP
+	} else {
+		b.take = func(packet []byte) { p.takeRTCP(ssrc, packet) }
+	}
+	return b
+}
+
+// inbound stands where pion expects a packet buffer.
+type inbound struct {
+	take   func(packet []byte)
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Write takes one decrypted packet, which is valid until it returns.
+func (b *inbound) Write(packet []byte) (int, error) {
+	b.take(packet)
+	return len(packet), nil
+}
+
+// Read has nothing to give: it waits for the end.
+func (b *inbound) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, io.EOF
+}
+
+func (b *inbound) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
+func (p *peer) takeRTP(packet []byte) {
+	<-p.ready // long since: the client has the answer
+	if p.source == nil {
+		p.meter.badType.Inc()
+		return
+	}
+	p.source.packet(packet, time.Now())
+}
+
+// takeRTCP gets a compound packet once for each stream that it is about.
+func (p *peer) takeRTCP(ssrc uint32, packet []byte) {
+	packets, err := rtcp.Unmarshal(packet)
+	if err != nil {
+		p.meter.badRTCP.Inc()
+		return
+	}
+	now := time.Now()
+	<-p.ready
+	if p.source != nil {
+		p.source.handle(ssrc, packets, now)
+	}
+	if p.sink != nil {
+		p.sink.handle(ssrc, packets, now)
+	}
+}
+
+// writeRTCP sends a compound packet. A failure is that of the connection,
+// which ends the session by itself if it lasts.
+func (p *peer) writeRTCP(packets []rtcp.Packet) {
+	if len(packets) > 0 {
+		_ = p.pc.WriteRTCP(packets)
+	}
+}

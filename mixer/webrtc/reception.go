@@ -1,0 +1,68 @@
+package webrtc
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// reception is what a receiver report tells about one incoming stream
+// (RFC 3550, appendix A.1, A.3 and A.8).
+type reception struct {
+	ssrc      uint32
+	clockRate uint32
+
+	began         time.Time // when the first packet came
+	base, highest uint32    // sequence numbers, extended by the cycles
+	received      uint32
+	priorExpected uint32
+	priorReceived uint32
+	jitter        float64 // in ticks
+	transit       int64
+
+	senderReport uint32 // middle 32 bits of the newest one's NTP time
+	reportedAt   time.Time
+}
+
+func (r *reception) add(seq uint16, timestamp uint32, now time.Time) {
+	r.received++
+	if r.began.IsZero() {
+		r.began = now
+		r.base, r.highest, r.transit = uint32(seq), uint32(seq), -int64(timestamp)
+		return
+	}
+	transit := now.Sub(r.began).Microseconds()*int64(r.clockRate)/1_000_000 - int64(timestamp)
+	if ahead := int16(seq - uint16(r.highest)); ahead > 0 {
+		r.highest += uint32(ahead)
+	}
+	d := transit - r.transit
+	r.transit = transit
+	if d = max(d, -d); d < int64(r.clockRate) { // not over a jump of the sender's clock
+		r.jitter += (float64(d) - r.jitter) / 16
+	}
+}
+
+func (r *reception) sender(p *rtcp.SenderReport, now time.Time) {
+	r.senderReport, r.reportedAt = uint32(p.NTPTime>>16), now
+}
+
+// report returns the report for the time since the last one.
+func (r *reception) report(now time.Time) rtcp.ReceptionReport {
+	expected := r.highest - r.base + 1
+	lost := max(int64(expected)-int64(r.received), 0)
+	dExpected := int64(expected - r.priorExpected)
+	dLost := dExpected - int64(r.received-r.priorReceived)
+	r.priorExpected, r.priorReceived = expected, r.received
+	out := rtcp.ReceptionReport{
+		SSRC: r.ssrc, LastSequenceNumber: r.highest, Jitter: uint32(r.jitter),
+		TotalLost: uint32(min(lost, 1<<23-1)),
+	}
+	if dExpected > 0 && dLost > 0 {
+		out.FractionLost = uint8(min(dLost<<8/dExpected, 255))
+	}
+	if r.senderReport != 0 {
+		out.LastSenderReport = r.senderReport
+		out.Delay = uint32(now.Sub(r.reportedAt).Microseconds() << 16 / 1_000_000)
+	}
+	return out
+}

@@ -1,0 +1,343 @@
+package webrtc
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"mixdown/codec"
+	"mixdown/mixer"
+	"mixdown/mixer/jitter"
+)
+
+const (
+	tickEvery     = 20 * time.Millisecond  // holes, requests
+	feedbackEvery = 100 * time.Millisecond // transport-wide feedback
+	keyEvery      = 500 * time.Millisecond // keyframe requests
+	maxPending    = 32                     // units held until the room takes them
+
+	// soundRate is added to what a picture may take: REMB is about all that a
+	// sender sends.
+	soundRate = 64_000
+	// idleRate keeps a sender's encoder alive whose picture is on no canvas.
+	idleRate = 50_000
+
+	// A further SSRC takes a stream over when the former one has been silent for
+	// so long, or has sent nothing among so many packets.
+	takeOverAfter   = 200 * time.Millisecond
+	takeOverPackets = 8
+)
+
+// source is a peer's sending side. Packets come in on pion's goroutine; the
+// loop of run does what time alone brings: holes, requests, reports.
+type source struct {
+	peer    *peer
+	video   agreed
+	audio   agreed
+	ssrc    uint32 // of our reports
+	voice   *voice // nil: no sound
+	keyWant atomic.Bool
+	asked   atomic.Pointer[mixer.Ask]
+	kick    chan struct{} // there is something to tell the sender
+
+	packets rtp.Packet // of pion's goroutine
+
+	// mu guards what follows. Units go to the room while it is held, so that they
+	// stay in order; the room answers through keyWant and asked, which need no lock.
+	mu        sync.Mutex
+	pub       Publication
+	pending   []codec.Unit
+	assembler *jitter.Assembler
+	streams   [2]stream // video, audio
+
+	feedback sync.Mutex
+	recorder *twcc.Recorder
+	began    time.Time // of the recorder's line of time
+}
+
+// stream is one kind's incoming SSRC.
+type stream struct {
+	reception
+	seen    time.Time
+	rival   uint32 // a further SSRC
+	rivaled int    // its packets since the last of ours
+}
+
+var _ mixer.Source = (*source)(nil)
+
+// RequestKeyframe implements mixer.Source. The request is repeated until a
+// keyframe is there.
+func (s *source) RequestKeyframe() {
+	s.keyWant.Store(true)
+	s.rouse()
+}
+
+// Ask implements mixer.Source.
+func (s *source) Ask(a mixer.Ask) {
+	s.asked.Store(&a)
+	s.rouse()
+}
+
+// Close implements mixer.Source.
+func (s *source) Close(reason error) { s.peer.close(reason) }
+
+// Voice implements mixer.Source.
+func (s *source) Voice() mixer.Voice {
+	if s.voice == nil {
+		return nil // not a nil *voice in an interface
+	}
+	return s.voice
+}
+
+func (s *source) rouse() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// published gives the source its place in the room, and the room what came in
+// meanwhile.
+func (s *source) published(pub Publication) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pub = pub
+	for _, u := range s.pending {
+		pub.WriteUnit(u)
+	}
+	s.pending = nil
+}
+
+// packet takes one RTP packet. raw is valid until it returns.
+func (s *source) packet(raw []byte, now time.Time) {
+	p := &s.packets
+	*p = rtp.Packet{Header: rtp.Header{Extensions: p.Extensions[:0], CSRC: p.CSRC[:0]}}
+	if err := p.Unmarshal(raw); err != nil {
+		s.peer.meter.badRTP.Inc()
+		return
+	}
+	s.record(p, now)
+	if c := find(s.video.codecs, p.PayloadType); c != nil {
+		s.peer.meter.in.videoPackets.Inc()
+		s.peer.meter.in.videoBytes.Add(float64(len(raw)))
+		s.picture(c, p, now)
+		return
+	}
+	if c := find(s.audio.codecs, p.PayloadType); c != nil && s.voice != nil {
+		s.peer.meter.in.audioPackets.Inc()
+		s.peer.meter.in.audioBytes.Add(float64(len(raw)))
+		s.sound(c, p, now)
+		return
+	}
+	s.peer.meter.badType.Inc()
+}
+
+func find(formats []format, pt uint8) *codec.Codec {
+	for _, f := range formats {
+		if f.pt == pt {
+			return f.codec
+		}
+	}
+	return nil
+}
+
+// picture takes one packet of video.
+func (s *source) picture(c *codec.Codec, p *rtp.Packet, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.streams[0].admit(c, p, now) {
+		s.peer.meter.badStream.Inc()
+		return
+	}
+	s.deliver(s.assembler.Push(c, p, now))
+}
+
+// deliver hands units to the room. The caller holds mu.
+func (s *source) deliver(units []codec.Unit) {
+	for _, u := range units {
+		if u.Keyframe {
+			s.keyWant.Store(false)
+		}
+		switch {
+		case s.pub != nil:
+			s.pub.WriteUnit(u)
+		case len(s.pending) < maxPending:
+			s.pending = append(s.pending, u)
+		default:
+			s.peer.meter.dropPending.Inc()
+		}
+	}
+}
+
+// sound takes one packet of audio.
+func (s *source) sound(c *codec.Codec, p *rtp.Packet, now time.Time) {
+	s.mu.Lock()
+	ok := s.streams[1].admit(c, p, now)
+	s.mu.Unlock()
+	if !ok {
+		s.peer.meter.badStream.Inc()
+		return
+	}
+	level := -127.0
+	if s.audio.audioLevel != 0 {
+		// RFC 6464, section 3: −dBov in the lower seven bits.
+		if e := p.GetExtension(s.audio.audioLevel); len(e) > 0 {
+			level = -float64(e[0] & 0x7f)
+		}
+	}
+	s.voice.push(p, level, now)
+}
+
+// admit counts p for its stream and reports whether it belongs to it.
+func (t *stream) admit(c *codec.Codec, p *rtp.Packet, now time.Time) bool {
+	if t.seen.IsZero() {
+		t.ssrc = p.SSRC
+	}
+	if p.SSRC != t.ssrc {
+		if p.SSRC != t.rival {
+			t.rival, t.rivaled = p.SSRC, 0
+		}
+		if t.rivaled++; t.rivaled < takeOverPackets && now.Sub(t.seen) < takeOverAfter {
+			return false
+		}
+		t.reception = reception{ssrc: p.SSRC}
+	}
+	t.clockRate = c.ClockRate
+	t.rivaled, t.seen = 0, now
+	t.add(p.SequenceNumber, p.Timestamp, now)
+	return true
+}
+
+// record notes a packet's arrival for transport-wide feedback
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+func (s *source) record(p *rtp.Packet, now time.Time) {
+	id := s.video.transport
+	if id == 0 {
+		id = s.audio.transport
+	}
+	if id == 0 {
+		return
+	}
+	e := p.GetExtension(id)
+	if len(e) < 2 {
+		return
+	}
+	s.feedback.Lock()
+	defer s.feedback.Unlock()
+	s.recorder.Record(p.SSRC, uint16(e[0])<<8|uint16(e[1]), now.Sub(s.began).Microseconds())
+}
+
+// handle takes RTCP from the client that is about one SSRC.
+func (s *source) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
+	for _, p := range packets {
+		sr, ok := p.(*rtcp.SenderReport)
+		if !ok || sr.SSRC != ssrc {
+			continue
+		}
+		s.mu.Lock()
+		isVideo, isAudio := s.streams[0].ssrc == ssrc, s.streams[1].ssrc == ssrc
+		switch {
+		case isVideo:
+			s.streams[0].sender(sr, now)
+			s.assembler.SenderReport(sr.NTPTime, sr.RTPTime, now)
+		case isAudio:
+			s.streams[1].sender(sr, now)
+		}
+		s.mu.Unlock()
+		if isAudio && s.voice != nil {
+			s.voice.senderReport(sr, now)
+		}
+	}
+}
+
+// run serves the sender until the peer closes.
+func (s *source) run(done <-chan struct{}) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	var l loop
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		case <-s.kick:
+		}
+		s.peer.writeRTCP(s.step(&l, time.Now()))
+	}
+}
+
+// loop is when run did what.
+type loop struct {
+	key, feedback, report time.Time
+	asked                 *mixer.Ask
+}
+
+// step does what is due and returns what to send.
+func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
+	var out []rtcp.Packet
+
+	s.mu.Lock()
+	units, nacks, lost := s.assembler.Tick(now)
+	s.deliver(units)
+	if lost && s.pub != nil {
+		s.pub.Lost()
+	}
+	video := s.streams[0].ssrc
+	known := !s.streams[0].seen.IsZero()
+	var reports []rtcp.ReceptionReport
+	if now.Sub(l.report) >= reportEvery {
+		for i := range s.streams {
+			if t := &s.streams[i]; !t.seen.IsZero() {
+				reports = append(reports, t.report(now))
+			}
+		}
+	}
+	s.mu.Unlock()
+
+	if lost {
+		s.keyWant.Store(true)
+	}
+	ask := s.asked.Load()
+	if len(reports) > 0 {
+		out = append(out, &rtcp.ReceiverReport{SSRC: s.ssrc, Reports: reports})
+	}
+	if (len(reports) > 0 || ask != l.asked) && ask != nil && known {
+		l.asked = ask
+		out = append(out, &rtcp.ReceiverEstimatedMaximumBitrate{
+			SenderSSRC: s.ssrc, Bitrate: remb(ask), SSRCs: []uint32{video},
+		})
+	}
+	if len(reports) > 0 {
+		l.report = now
+	}
+	if len(nacks) > 0 {
+		s.peer.meter.nacksOut.Add(float64(len(nacks)))
+		out = append(out, &rtcp.TransportLayerNack{
+			SenderSSRC: s.ssrc, MediaSSRC: video, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks),
+		})
+	}
+	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
+		l.key = now
+		s.peer.meter.keysOut.Inc()
+		out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: video})
+	}
+	if now.Sub(l.feedback) >= feedbackEvery {
+		l.feedback = now
+		s.feedback.Lock()
+		out = append(out, s.recorder.BuildFeedbackPacket()...)
+		s.feedback.Unlock()
+	}
+	return out
+}
+
+// remb is the rate of a whole sender that an Ask comes to, in bit/s.
+func remb(a *mixer.Ask) float32 {
+	if !a.Active {
+		return idleRate + soundRate
+	}
+	return float32(max(a.Bitrate, idleRate) + soundRate)
+}
