@@ -57,13 +57,15 @@ func (p *vp8Packetizer) Packetize(u codec.Unit, mtu int) ([][]byte, error) {
 
 	n := (len(u.Data) + room - 1) / room
 	payloads := make([][]byte, n)
+	block := make([]byte, n*vp8Header+len(u.Data)) // one for all: they live and die together
 	rest := u.Data
 	for i := range payloads {
 		size := (len(rest) + n - i - 1) / (n - i)
-		b := make([]byte, vp8Header+size)
+		end := vp8Header + size
+		b := block[:end:end]
 		copy(b, header[:])
 		copy(b[vp8Header:], rest[:size])
-		payloads[i], rest = b, rest[size:]
+		payloads[i], rest, block = b, rest[size:], block[end:]
 	}
 	payloads[0][0] |= bitS
 	return payloads, nil
