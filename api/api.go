@@ -137,6 +137,7 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 	if a.page, err = newPage(cfg.Page); err != nil {
 		return nil, err
 	}
+	gin.SetMode(gin.ReleaseMode) // it is the process's, and else talks to stdout
 	a.engine = gin.New()
 	if err := a.engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
 		return nil, fmt.Errorf("trusted proxies: %w", err)
@@ -144,12 +145,14 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 	a.engine.HandleMethodNotAllowed = true
 	a.engine.RedirectTrailingSlash = false
 	a.engine.UseRawPath = true // an identity may hold an escaped slash
-	a.routes()
+	if err := a.routes(); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
 // routes is the list of all that is served.
-func (a *API) routes() {
+func (a *API) routes() error {
 	e := a.engine
 	e.Use(a.observe, a.recoverPanic, cors)
 	e.NoRoute(a.fallback)
@@ -163,6 +166,7 @@ func (a *API) routes() {
 	a.rawOperation(opSnapshot, a.snapshot)
 	a.healthRoutes()
 	a.pageRoutes()
+	return a.describe()
 }
 
 // ServeHTTP serves one request.

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -34,8 +36,7 @@ func bearer(ctx context.Context) Bearer {
 func (a *API) restRoutes() {
 	cfg := huma.DefaultConfig("mixdown", a.cfg.Version)
 	cfg.CreateHooks = nil // no $schema fields and no Link headers in answers
-	cfg.OpenAPIPath = prefix + "/openapi"
-	cfg.DocsPath, cfg.SchemasPath = "", ""
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", "" // the document is served below
 	cfg.Info.Description = "Control plane of a mixdown server: rooms, participants, and the signalling of their media. Errors are problem details (RFC 9457)."
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "HS256; from joining a room, or from `mixdown token`"},
@@ -61,6 +62,16 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		ctx = huma.WithValue(ctx, bearerKey, b)
 	}
 	next(ctx)
+}
+
+// describe serves the OpenAPI document of all that was registered before.
+func (a *API) describe() error {
+	doc, err := json.Marshal(a.rest.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("openapi: %w", err)
+	}
+	a.engine.GET(prefix+"/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", doc) })
+	return nil
 }
 
 // operation describes a REST operation. security is guarded or nil.
