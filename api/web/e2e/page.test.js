@@ -124,12 +124,26 @@ test("a host mutes and removes", async () => {
   await guest.page.context().close();
 });
 
-test("a wrong key and a missing device are told", async () => {
+test("a wrong key is told, and can be tried again", async () => {
   await server.room("locked");
   const { page } = await open(`${server.url}/r/locked#wrong-key`);
   await page.getByTestId("name").fill("Mallory");
   await page.getByTestId("join").click();
-  await until("the page says why", async () => /key|link/.test((await page.getByTestId("status").textContent()) ?? ""));
+  await until("the page says why", async () => /key/.test((await page.getByTestId("status").textContent()) ?? ""));
   assert.equal(await page.getByTestId("join").isEnabled(), true);
   await page.context().close();
+});
+
+test("who has no devices is told so, and sees the room", async () => {
+  const room = await server.room("bare");
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("none", "NotFoundError"));
+  });
+  const page = await context.newPage();
+  await page.goto(`${server.url}/r/bare#${room.join_key}`);
+  await until("the page says why", async () => /No camera was found/.test((await page.getByTestId("status").textContent()) ?? ""));
+  await join(page, "Bea");
+  await members("bare", "Bea is there and sends nothing", ([bea]) => bea && !bea.audio && !bea.video);
+  await context.close();
 });

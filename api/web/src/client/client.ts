@@ -79,6 +79,7 @@ export class Client {
     );
     this.announce();
     this.control.open();
+    globalThis.addEventListener("online", this.online);
     this.soleTab(this.place);
     try {
       await this.dial();
@@ -134,6 +135,7 @@ export class Client {
   // A duplicated tab has our place, too. The newer one keeps it, or the two
   // would take it from each other for ever.
   private soleTab(place: Place): void {
+    if (!("BroadcastChannel" in globalThis)) return;
     this.twins = new BroadcastChannel(`mixdown.${place.room}.${place.identity}`);
     this.twins.onmessage = () => this.end("You joined in another tab, which has your place now.");
     this.twins.postMessage("joined");
@@ -215,6 +217,12 @@ export class Client {
     }, this.backoff.next());
   }
 
+  // The network is back: no reason to wait any longer.
+  private readonly online = (): void => {
+    this.backoff.reset();
+    if (this.phase === "reconnecting") this.redial();
+  };
+
   private async again(): Promise<void> {
     try {
       await this.dial();
@@ -281,6 +289,7 @@ export class Client {
 
   private close(): void {
     clearTimeout(this.timer);
+    globalThis.removeEventListener("online", this.online);
     this.sampler?.stop();
     this.control?.close();
     this.control = null;
