@@ -41,5 +41,8 @@ func cover(tile Rect, w, h int) Rect {
 			break
 		}
 	}
+	if cw > 2*tile.W && ch > 2*tile.H {
+		cw, ch = cw&^3, ch&^3 // halves exactly, chroma too
+	}
 	return Rect{X: (w - cw) / 2 &^ 1, Y: (h - ch) / 2 &^ 1, W: cw, H: ch}
 }

@@ -36,18 +36,18 @@ func clean(name string) string {
 		default:
 			marks = 0
 		}
-		if n == longest {
-			break
-		}
 		if space {
 			b.WriteByte(' ')
 			n++
 			space = false
 		}
+		if n >= longest {
+			break
+		}
 		b.WriteRune(r)
 		n++
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), " ")
 }
 
 // initials returns the one or two letters that stand for a clean name.

@@ -7,7 +7,48 @@ package yuv
 #cgo CFLAGS: -O3
 #cgo LDFLAGS: -lyuv
 #include <stdint.h>
+#include <stdlib.h>
 #include <libyuv.h>
+
+typedef struct { uint8_t *y, *u, *v; int ys, uvs, w, h; } picture;
+
+static int scale(picture s, picture d) {
+	return I420Scale(s.y, s.ys, s.u, s.uvs, s.v, s.uvs, s.w, s.h,
+		d.y, d.ys, d.u, d.uvs, d.v, d.uvs, d.w, d.h, kFilterBox);
+}
+
+// shrink scales by exact halves as long as the picture is more than twice its
+// place, then by what remains: libyuv's box at other ratios is plain C, whose
+// boxes begin and end at whole pixels.
+static int shrink(picture s, picture d) {
+	uint8_t *held = NULL;
+	int bad = 0;
+	while (!bad && s.w % 4 == 0 && s.h % 4 == 0 && s.w > 2 * d.w && s.h > 2 * d.h && s.w != 4 * d.w) {
+		picture half = {NULL, NULL, NULL, s.w / 2, s.w / 4, s.w / 2, s.h / 2};
+		size_t n = (size_t)half.w * half.h;
+		uint8_t *buf = malloc(n * 3 / 2);
+		if (buf == NULL)
+			break; // slower, and as good
+		half.y = buf;
+		half.u = buf + n;
+		half.v = half.u + n / 4;
+		bad = scale(s, half);
+		free(held);
+		held = buf;
+		s = half;
+	}
+	if (!bad)
+		bad = scale(s, d);
+	free(held);
+	return bad;
+}
+
+// put is shrink as Go may call it: pointers into Go's memory only as arguments.
+static int put(uint8_t *sy, uint8_t *su, uint8_t *sv, int sys, int suvs, int sw, int sh,
+	uint8_t *dy, uint8_t *du, uint8_t *dv, int dys, int duvs, int dw, int dh) {
+	picture s = {sy, su, sv, sys, suvs, sw, sh}, d = {dy, du, dv, dys, duvs, dw, dh};
+	return shrink(s, d);
+}
 
 // limit squeezes full range samples into limited range in place: 219 or 224
 // steps from the floor instead of 255 (BT.601, H.273 section 8.3).
@@ -37,8 +78,9 @@ const side = 16384
 
 // Scale puts the dw x dh pixels at dx, dy of dst over with the sw x sh pixels
 // at sx, sy of src. All four positions are even; sizes may be odd. Ratios 1,
-// 3/4, 1/2 and 1/4 have fast paths, below 1/2 every source pixel counts
-// (box), else it is bilinear. Full range becomes limited when dst is limited.
+// 3/4, 1/2 and 1/4 have fast paths, other ratios below 1/2 have them if the
+// source's sides are multiples of 4. Every source pixel counts (box) down to
+// 1/2 and below, between 1/2 and 1 it is bilinear. Full range becomes limited when dst is limited.
 func Scale(dst *codec.Frame, dx, dy, dw, dh int, src *codec.Frame, sx, sy, sw, sh int) error {
 	d, err := at(dst, dx, dy, dw, dh)
 	if err != nil {
@@ -49,8 +91,8 @@ func Scale(dst *codec.Frame, dx, dy, dw, dh int, src *codec.Frame, sx, sy, sw, s
 		return fmt.Errorf("scale from: %w", err)
 	}
 	dys, duvs := C.int(dst.YStride), C.int(dst.UVStride)
-	if C.I420Scale(s.y, C.int(src.YStride), s.u, C.int(src.UVStride), s.v, C.int(src.UVStride), C.int(sw), C.int(sh),
-		d.y, dys, d.u, duvs, d.v, duvs, C.int(dw), C.int(dh), C.kFilterBox) != 0 {
+	if C.put(s.y, s.u, s.v, C.int(src.YStride), C.int(src.UVStride), C.int(sw), C.int(sh),
+		d.y, d.u, d.v, dys, duvs, C.int(dw), C.int(dh)) != 0 {
 		return fmt.Errorf("scale %dx%d to %dx%d: libyuv refused", sw, sh, dw, dh)
 	}
 	if src.FullRange && !dst.FullRange {

@@ -278,7 +278,7 @@ func TestScaleDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkScale(b *testing.B) {
-	for _, c := range [][4]int{{640, 360, 320, 180}, {640, 360, 480, 270}, {640, 360, 160, 90}, {640, 360, 424, 236}, {1280, 720, 640, 360}} {
+	for _, c := range [][4]int{{640, 360, 320, 180}, {640, 360, 480, 270}, {640, 360, 160, 90}, {640, 360, 424, 236}, {640, 360, 252, 140}, {640, 360, 176, 98}, {1280, 720, 424, 236}, {1280, 720, 640, 360}} {
 		b.Run(fmt.Sprintf("%dx%d-%dx%d", c[0], c[1], c[2], c[3]), func(b *testing.B) {
 			src, dst := scene(b, c[0], c[1]), codec.NewFrame(c[2], c[3])
 			defer dst.Release()
