@@ -4,17 +4,31 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+
+	"mixdown/cmd/mixdown/load"
 )
 
-// readLoad reads what `mixdown load --json` wrote.
+// readLoad reads what `mixdown load --json` wrote. Bots that did not all get a
+// picture make no measurement.
 func readLoad(path string) (Sample, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return Sample{}, err
 	}
-	var s Sample
-	if err := json.Unmarshal(text, &s); err != nil {
+	var r load.Report
+	if err := json.Unmarshal(text, &r); err != nil {
 		return Sample{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return s, nil
+	if in := r.Summary.Joined - r.Summary.NoPicture; in < r.Bots {
+		return Sample{}, fmt.Errorf("%d of %d bots got no picture", r.Bots-in, r.Bots)
+	}
+	return Sample{
+		FPS:    r.Summary.FPS.P50,
+		Kbps:   r.Summary.VideoKbps.P50 + r.Summary.AudioKbps.P50,
+		Loss:   r.Summary.Loss,
+		Late:   float64(r.Summary.AudioLate),
+		JoinMS: r.Summary.Join.P50,
+		AgeMS:  r.Summary.AgeP50,
+		Age95:  r.Summary.AgeP95,
+	}, nil
 }

@@ -23,11 +23,12 @@ type Sample struct {
 	Bots   int
 	Cores  float64 // CPU time of the server over wall time
 	RSS    float64 // MB resident at the end of the window
-	FPS    float64 // pictures a second that a bot receives
-	Kbps   float64 // kb/s that a bot receives
+	FPS    float64 // pictures a second that a bot receives, p50
+	Kbps   float64 // kb/s that a bot receives, p50
 	Loss   float64 // share of packets
+	Late   float64 // packets of sound more than 60 ms after the one before, all bots
 	JoinMS float64 // to the first picture, p50
-	AgeMS  float64 // of tiles when decoded by a bot, p50
+	AgeMS  float64 // of tiles when a listening bot decodes them, p50 of the worst
 	Age95  float64 // the same, p95
 }
 
@@ -46,6 +47,7 @@ func medianSample(samples []Sample) Sample {
 		FPS:    of(func(s Sample) float64 { return s.FPS }),
 		Kbps:   of(func(s Sample) float64 { return s.Kbps }),
 		Loss:   of(func(s Sample) float64 { return s.Loss }),
+		Late:   of(func(s Sample) float64 { return s.Late }),
 		JoinMS: of(func(s Sample) float64 { return s.JoinMS }),
 		AgeMS:  of(func(s Sample) float64 { return s.AgeMS }),
 		Age95:  of(func(s Sample) float64 { return s.Age95 }),
