@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { Refused } from "./errors.ts";
+import { Whip } from "./whip.ts";
+
+interface Call {
+  method: string;
+  url: string;
+  body: string;
+  headers: Record<string, string>;
+  keepalive: boolean;
+}
+
+const sdp = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=mid:0\r\n";
+let calls: Call[];
+let answer: () => Promise<Response>;
+const fetchBefore = globalThis.fetch;
+
+class FakePeer extends EventTarget {
+  localDescription = { sdp };
+  remote = "";
+  closed = false;
+  setLocalDescription = async () => {};
+  setRemoteDescription = async (d: RTCSessionDescriptionInit) => {
+    this.remote = d.sdp ?? "";
+  };
+  close = () => {
+    this.closed = true;
+  };
+  candidate(line: string | null) {
+    this.dispatchEvent(Object.assign(new Event("icecandidate"), { candidate: line === null ? null : { candidate: line } }));
+  }
+}
+
+beforeEach(() => {
+  calls = [];
+  answer = async () => {
+    const res = new Response("v=0 answer", { status: 201, headers: { location: "/whip/r/s1", etag: '"e1"' } });
+    Object.defineProperty(res, "url", { value: "https://mix.example/whip/r" });
+    return res;
+  };
+  globalThis.fetch = (async (url: string, init: RequestInit) => {
+    calls.push({
+      method: init.method ?? "GET",
+      url: String(url),
+      body: String(init.body ?? ""),
+      headers: init.headers as Record<string, string>,
+      keepalive: init.keepalive ?? false,
+    });
+    return init.method === "POST" ? answer() : new Response(null, { status: 204 });
+  }) as typeof fetch;
+});
+afterEach(() => {
+  globalThis.fetch = fetchBefore;
+});
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+const make = () => {
+  const pc = new FakePeer();
+  return { pc, whip: new Whip(pc as unknown as RTCPeerConnection, { url: "https://mix.example/whip/r", token: "t" }) };
+};
+
+test("the offer goes out at once, candidates follow when the session has an address", async () => {
+  const { pc, whip } = make();
+  let give = (_: unknown) => {};
+  const held = answer;
+  answer = () => new Promise((resolve) => (give = resolve)).then(held);
+  const connected = whip.connect();
+  await settle();
+  assert.deepEqual(calls.map((c) => c.method), ["POST"]);
+  assert.equal(calls[0]?.body, sdp);
+  assert.equal(calls[0]?.headers.authorization, "Bearer t");
+  pc.candidate("candidate:1");
+  pc.candidate("candidate:2");
+  await settle();
+  assert.equal(calls.length, 1);
+  give(null);
+  await connected;
+  await settle();
+  assert.equal(pc.remote, "v=0 answer");
+  assert.deepEqual(calls.map((c) => c.method), ["POST", "PATCH"]);
+  assert.equal(calls[1]?.url, "https://mix.example/whip/r/s1");
+  assert.equal(calls[1]?.headers["if-match"], '"e1"');
+  assert.match(calls[1]?.body ?? "", /a=candidate:1\r\na=candidate:2\r\n$/);
+  pc.candidate(null);
+  await settle();
+  assert.match(calls[2]?.body ?? "", /end-of-candidates/);
+});
+
+test("closing ends the session once, by a request that outlives the page", async () => {
+  const { pc, whip } = make();
+  await whip.connect();
+  whip.close();
+  whip.close();
+  assert.deepEqual(calls.map((c) => [c.method, c.keepalive]), [["POST", false], ["DELETE", true]]);
+  assert.ok(pc.closed);
+  pc.candidate("candidate:3");
+  await settle();
+  assert.equal(calls.length, 2);
+});
+
+test("a session that is answered after closing is ended, too", async () => {
+  const { pc, whip } = make();
+  let give = (_: unknown) => {};
+  const held = answer;
+  answer = () => new Promise((resolve) => (give = resolve)).then(held);
+  const connected = whip.connect();
+  await settle();
+  whip.close();
+  give(null);
+  await connected;
+  assert.deepEqual(calls.map((c) => c.method), ["POST", "DELETE"]);
+  assert.equal(pc.remote, "");
+});
+
+test("a refusal is thrown with its status", async () => {
+  const { whip } = make();
+  answer = async () => new Response("", { status: 503 });
+  await assert.rejects(whip.connect(), (err: Refused) => err instanceof Refused && err.passing);
+});
