@@ -1,0 +1,410 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v3"
+
+	"mixdown/mixer"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	keyframeEvery  = time.Second // between two requests
+	layoutEvery    = 500 * time.Millisecond
+	hangupTimeout  = 2 * time.Second
+)
+
+// Bot is one client: it joins, sends its clip, and counts what it gets. A
+// viewer is a bot without a clip.
+type Bot struct {
+	ID       int
+	Identity mixer.Identity
+	Attempts int // to join before giving up; a bot that was in tries for ever
+
+	door     *Door
+	engine   *webrtc.API
+	clips    ClipConfig
+	clip     *Clip // nil for a viewer
+	schedule Schedule
+	crew     *Crew
+	listener *Listener // nil unless it decodes
+	log      *slog.Logger
+
+	Video, Audio *Receiver
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status is how a bot is getting on.
+type Status struct {
+	Joined   bool
+	In       bool // now
+	GaveUp   bool
+	Sessions int
+	Attempts int
+	Answered time.Duration // from the offer to its answer
+	Picture  time.Duration // from the offer to the first whole keyframe, of the first session
+	Sound    time.Duration // from the offer to the first sound
+	Err      error         // the last one
+}
+
+// Status returns how the bot is getting on.
+func (b *Bot) Status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status
+}
+
+func (b *Bot) update(change func(*Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.status)
+}
+
+// Run joins and stays until ctx ends. When the connection breaks the bot joins
+// again. It returns an error if it never got in.
+func (b *Bot) Run(ctx context.Context) error {
+	wait := 250 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		began := time.Now()
+		err := b.session(ctx)
+		b.update(func(s *Status) { s.In, s.Attempts = false, s.Attempts+1 })
+		if ctx.Err() != nil {
+			return nil
+		}
+		b.update(func(s *Status) { s.Err = err })
+		joined := b.Status().Joined
+		b.log.Debug("session ended", "bot", b.ID, "err", err)
+		var r *refusal
+		if hopeless := errors.As(err, &r) && r.final(); !joined && (hopeless || attempt >= b.Attempts) {
+			b.update(func(s *Status) { s.GaveUp = true })
+			return err
+		}
+		if time.Since(began) > time.Minute {
+			wait = 250 * time.Millisecond
+		}
+		pause := wait
+		if r != nil {
+			pause = max(pause, r.after)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+// tasks are the goroutines of one session. Tracks may still turn up while it is
+// being closed; what they would start then, is not started.
+type tasks struct {
+	mu     sync.Mutex
+	closed bool
+	group  sync.WaitGroup
+}
+
+// Go runs f in a goroutine.
+func (t *tasks) Go(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.group.Go(f)
+	}
+}
+
+// Wait waits for all that was started and lets nothing more start.
+func (t *tasks) Wait() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.group.Wait()
+}
+
+// session is one stay in the room.
+func (b *Bot) session(ctx context.Context) (err error) {
+	token, identity, err := b.door.Enter(ctx, b.Identity)
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	pc, err := b.engine.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		end(nil)
+		return err
+	}
+	tasks := &tasks{}
+	defer func() {
+		end(nil)
+		if e := pc.GracefulClose(); e != nil {
+			b.log.Debug("close", "bot", b.ID, "err", e)
+		}
+		tasks.Wait()
+	}()
+
+	connected := make(chan struct{})
+	var once sync.Once
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		switch s {
+		case webrtc.PeerConnectionStateConnected:
+			once.Do(func() { close(connected) })
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			end(fmt.Errorf("connection %s", s))
+		}
+	})
+	b.Video.Restart()
+	b.Audio.Restart()
+	var offered time.Time // set before the answer, hence before any track
+	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		since := func() time.Duration { return time.Since(offered) }
+		tasks.Go(func() { drain(receiver) })
+		if track.Kind() == webrtc.RTPCodecTypeAudio {
+			tasks.Go(func() { b.receiveAudio(track, since) })
+		} else {
+			tasks.Go(func() { b.receiveVideo(pc, track, since) })
+		}
+	})
+
+	refresh := make(chan struct{}, 1)
+	sender, err := b.tracks(pc, refresh, tasks)
+	if err != nil {
+		return err
+	}
+	offer, err := gather(ctx, pc)
+	if err != nil {
+		return err
+	}
+	offered = time.Now()
+	s, err := b.door.Offer(ctx, token, offer, sender != nil)
+	if r := (*refusal)(nil); errors.As(err, &r) && r.status == http.StatusNotFound {
+		// Rooms that are not open are made by whoever holds the keys.
+		if e := b.door.Create(ctx); e != nil {
+			return fmt.Errorf("%w; making the room: %w", err, e)
+		}
+		s, err = b.door.Offer(ctx, token, offer, sender != nil)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// ctx has ended by now, and still the server is to know.
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangupTimeout)
+		defer cancel()
+		if e := b.door.Hangup(late, s); e != nil {
+			b.log.Debug("hangup", "bot", b.ID, "err", e)
+		}
+	}()
+	b.update(func(st *Status) { st.Answered = time.Since(offered) })
+	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}
+	if err := pc.SetRemoteDescription(answer); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	patience := time.NewTimer(connectTimeout)
+	defer patience.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-patience.C:
+		return fmt.Errorf("no connection after %v: no UDP between this machine and the server's --rtc-address?", connectTimeout)
+	case <-connected:
+	}
+	b.update(func(s *Status) { s.Joined, s.In, s.Sessions, s.Err = true, true, s.Sessions+1, nil })
+	if b.listener != nil {
+		tasks.Go(func() { b.watch(ctx, token, identity) })
+	}
+	if sender == nil {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	sender.negotiated()
+	b.crew.Enter(identity, b.ID, time.Now())
+	defer b.crew.Leave(b.ID)
+	if err := sender.Run(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// tracks adds what the bot sends and receives; the sender is nil for a viewer.
+func (b *Bot) tracks(pc *webrtc.PeerConnection, refresh chan struct{}, tasks *tasks) (*Sender, error) {
+	if b.clip == nil {
+		only := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+			if _, err := pc.AddTransceiverFromKind(kind, only); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}
+	sender, err := newSender(b.ID, b.schedule, b.clip, b.clips.Video, b.clips.Audio, refresh)
+	if err != nil {
+		return nil, err
+	}
+	sound, err := pc.AddTrack(sender.audio)
+	if err != nil {
+		return nil, err
+	}
+	picture, err := pc.AddTrack(sender.video)
+	if err != nil {
+		return nil, err
+	}
+	// Feedback must be read for the interceptors to see it; reading ends with the
+	// connection.
+	sender.rtp = sound
+	tasks.Go(func() { drain(sound) })
+	tasks.Go(func() {
+		for {
+			packets, _, err := picture.ReadRTCP()
+			if err != nil {
+				return
+			}
+			for _, p := range packets {
+				switch p.(type) {
+				case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+					select {
+					case refresh <- struct{}{}:
+					default:
+					}
+				}
+			}
+		}
+	})
+	return sender, nil
+}
+
+// drain reads feedback, which is for the interceptors, until the connection closes.
+func drain(r interface {
+	Read([]byte) (int, interceptor.Attributes, error)
+}) {
+	buf := make([]byte, 1500)
+	for {
+		if _, _, err := r.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// gather returns an offer with all its candidates: nothing is trickled.
+func gather(ctx context.Context, pc *webrtc.PeerConnection) (string, error) {
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		return "", err
+	}
+	done := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		return "", err
+	}
+	select {
+	case <-done:
+		return pc.LocalDescription().SDP, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// receiveAudio counts the track of sound until it ends.
+func (b *Bot) receiveAudio(track *webrtc.TrackRemote, since func() time.Duration) {
+	buf := make([]byte, 1500)
+	var p rtp.Packet
+	var next uint16
+	for first := true; ; {
+		n, _, err := track.Read(buf)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		if err := p.Unmarshal(buf[:n]); err != nil {
+			continue // SRTP let it pass, so its sender is at fault; it shows as lost
+		}
+		b.Audio.Take(&p.Header, n, len(p.Payload), now)
+		if len(p.Payload) == 0 {
+			continue
+		}
+		missing := int(int16(p.SequenceNumber - next))
+		if first {
+			first, missing = false, 0
+			b.update(func(s *Status) {
+				if s.Sound == 0 {
+					s.Sound = since()
+				}
+			})
+		}
+		if b.listener != nil && missing >= 0 {
+			b.listener.Sound(p.Payload, missing, now)
+		}
+		if missing >= 0 {
+			next = p.SequenceNumber + 1
+		}
+	}
+}
+
+// receiveVideo counts the track of pictures until it ends. It puts them together
+// up to the first one, which all bots wait for; a listener decodes them all.
+func (b *Bot) receiveVideo(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, since func() time.Duration) {
+	pictures := newAssembler(b.clips.Video)
+	asked, shown := time.Now(), false
+	for {
+		buf := make([]byte, 1500)
+		n, _, err := track.Read(buf)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		p := &rtp.Packet{}
+		if err := p.Unmarshal(buf[:n]); err != nil {
+			continue
+		}
+		b.Video.Take(&p.Header, n, len(p.Payload), now)
+		if shown && b.listener == nil {
+			continue
+		}
+		pictures.push(p, func(unit []byte, key bool) {
+			if !shown {
+				shown = true
+				b.update(func(s *Status) {
+					if s.Picture == 0 {
+						s.Picture = since()
+					}
+				})
+			}
+			if b.listener != nil && !b.listener.Picture(unit, key) {
+				pictures.waiting = true
+			}
+		})
+		if pictures.waiting && now.Sub(asked) > keyframeEvery {
+			asked = now
+			if err := pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}}); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// watch keeps the listener's layout as it is in the room.
+func (b *Bot) watch(ctx context.Context, token, identity string) {
+	tick := time.NewTicker(layoutEvery)
+	defer tick.Stop()
+	for {
+		if s, err := b.door.State(ctx, token); err == nil {
+			b.listener.Layout(s, identity)
+		} else if ctx.Err() == nil {
+			b.log.Debug("layout", "bot", b.ID, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

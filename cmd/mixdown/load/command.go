@@ -1,0 +1,364 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pion/webrtc/v3"
+
+	"mixdown/api"
+	"mixdown/codec"
+	"mixdown/codec/catalog"
+	"mixdown/mixer"
+)
+
+// Command is `mixdown load`, with its flags as kong reads them.
+type Command struct {
+	URL           string        `help:"The server." default:"http://127.0.0.1:8080" placeholder:"URL"`
+	Room          string        `help:"The room to join; it is made if the key pair may." default:"demo" placeholder:"NAME"`
+	Bots          int           `help:"How many bots join, send and receive." default:"9" placeholder:"N"`
+	Viewers       int           `help:"How many more only receive (WHEP)." default:"0" placeholder:"N"`
+	Listen        int           `help:"How many of them decode what they get and look for every tile and tone." default:"1" placeholder:"N"`
+	Duration      time.Duration `help:"How long to stay once all have joined; 0 until stopped." default:"30s"`
+	JSON          string        `name:"json" help:"Write the outcome as JSON, too; - writes it to the standard output." placeholder:"FILE"`
+	JoinKey       string        `help:"Join as people do, with the room's key (what stands behind # in its link), instead of minting tokens." placeholder:"KEY"`
+	APIKey        string        `name:"api-key" env:"MIXDOWN_API_KEY" help:"Key id to mint tokens with." placeholder:"ID"`
+	APISecret     string        `name:"api-secret" env:"MIXDOWN_API_SECRET" help:"Its secret." placeholder:"SECRET"`
+	DataDir       string        `help:"The server's data directory, to take the key pair from if none is given." env:"MIXDOWN_DATA_DIR" default:"data" placeholder:"DIR"`
+	Cache         string        `help:"Where clips are kept from run to run (default: the user's cache directory)." placeholder:"DIR"`
+	Size          string        `help:"Size of the pictures that bots send." default:"640x360" placeholder:"WxH"`
+	FPS           int           `name:"fps" help:"Their frames a second." default:"25" placeholder:"N"`
+	Bitrate       int           `help:"Their bit rate, kb/s." default:"500" placeholder:"N"`
+	Sound         string        `help:"What bots say: speech (by espeak-ng, over a quiet tone) or tones alone, which measure better." enum:"speech,tones" default:"speech"`
+	Talkers       int           `help:"How many speak at once." default:"4" placeholder:"N"`
+	Names         bool          `help:"Give bots people's names." default:"true" negatable:""`
+	Prefix        string        `help:"What bots' identities begin with (default: bot and three random digits, so that two runs do not take each other's places)." placeholder:"TEXT"`
+	First         int           `help:"Number of the first bot. Another run in the same room needs other numbers." default:"0" placeholder:"N"`
+	StartInterval time.Duration `help:"Time between two joins." default:"50ms"`
+	Tier          string        `help:"The tier of the mix to ask for." placeholder:"NAME"`
+	Insecure      bool          `help:"Accept a self-signed certificate."`
+	Verbose       bool          `help:"Log what each bot goes through." short:"v"`
+}
+
+// joinAttempts is how often a bot tries to get in.
+const joinAttempts = 5
+
+// Validate is called by kong before Run.
+func (c *Command) Validate() error {
+	if _, err := parseBase(c.URL); err != nil {
+		return err
+	}
+	if _, _, err := c.size(); err != nil {
+		return err
+	}
+	if c.Bitrate < 50 || c.Bitrate > 20000 {
+		return fmt.Errorf("--bitrate %d: must be 50 to 20000 kb/s", c.Bitrate)
+	}
+	if c.Talkers < 0 || c.Viewers < 0 || c.Listen < 0 || c.Duration < 0 || c.StartInterval < 0 {
+		return errors.New("--talkers, --viewers, --listen, --duration and --start-interval must not be negative")
+	}
+	if c.Bots+c.Viewers == 0 {
+		return errors.New("--bots 0 --viewers 0: nobody is to join")
+	}
+	return c.schedule().Validate()
+}
+
+func (c *Command) schedule() Schedule {
+	return Schedule{FPS: c.FPS, Bots: c.Bots, First: c.First, Talkers: c.Talkers}
+}
+
+// size parses --size.
+func (c *Command) size() (w, h int, err error) {
+	if n, err := fmt.Sscanf(c.Size, "%dx%d", &w, &h); n != 2 || err != nil || fmt.Sprintf("%dx%d", w, h) != c.Size {
+		return 0, 0, fmt.Errorf("--size %q: want WIDTHxHEIGHT, such as 640x360", c.Size)
+	}
+	if w < 160 || h < 90 || w > 3840 || h > 2160 || w%2 != 0 || h%2 != 0 {
+		return 0, 0, fmt.Errorf("--size %s: must be even and 160x90 to 3840x2160", c.Size)
+	}
+	return w, h, nil
+}
+
+// door says how bots get in.
+func (c *Command) door() (*Door, error) {
+	base, err := parseBase(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	d := &Door{Base: base, Room: c.Room, Tier: c.Tier, Key: c.JoinKey, Client: newClient(c.Insecure), Timeout: 15 * time.Second}
+	if c.JoinKey != "" {
+		return d, nil
+	}
+	keys := api.Keys{ID: c.APIKey, Secret: c.APISecret}
+	if keys.ID == "" && keys.Secret == "" {
+		path := filepath.Join(c.DataDir, "keys.json")
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("no way into room %q: set MIXDOWN_API_KEY and MIXDOWN_API_SECRET, or give the server's --data-dir (%w), or the room's --join-key", c.Room, err)
+		}
+		if keys, _, err = api.LoadKeys(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := keys.Validate(); err != nil {
+		return nil, fmt.Errorf("MIXDOWN_API_KEY, MIXDOWN_API_SECRET: %w", err)
+	}
+	d.Keys = &keys
+	return d, nil
+}
+
+// Run joins the bots, waits, and tells what they got. It ends well when all of
+// them joined and saw a picture.
+func (c *Command) Run(ctx context.Context) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return c.run(ctx, catalog.Default(), os.Stdout, newProgress(os.Stderr))
+}
+
+func (c *Command) run(ctx context.Context, codecs codec.Set, out io.Writer, progress *Progress) error {
+	level := slog.LevelWarn
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	door, err := c.door()
+	if err != nil {
+		return err
+	}
+	defer door.Client.CloseIdleConnections()
+	width, height, err := c.size()
+	if err != nil {
+		return err
+	}
+	clips := ClipConfig{
+		Width: width, Height: height, FPS: c.FPS, Bitrate: c.Bitrate * 1000, Speech: c.Sound == "speech",
+		Video: codecs.Find("VP8"), Audio: codecs.Find("opus"),
+	}
+	if clips.Video == nil || clips.Audio == nil {
+		return errors.New("this build has no VP8 or no opus, which the bots send")
+	}
+	loaded, err := c.load(ctx, clips, progress)
+	if err != nil {
+		return err
+	}
+	engine, err := newEngine(door.Base, clips.Video, clips.Audio)
+	if err != nil {
+		return err
+	}
+	bots, err := c.crew(door, engine, clips, loaded, log)
+	if err != nil {
+		return err
+	}
+	report := c.stay(ctx, bots, progress)
+	closeListeners(bots, log)
+	table := out
+	if c.JSON == "-" {
+		table = os.Stderr
+	}
+	if err := report.WriteTable(table); err != nil {
+		return err
+	}
+	if c.JSON != "" {
+		if err := report.WriteJSON(c.JSON); err != nil {
+			return err
+		}
+	}
+	return report.failure()
+}
+
+// load gets the clips of all bots, making the missing ones on all cores.
+func (c *Command) load(ctx context.Context, clips ClipConfig, progress *Progress) ([]*Clip, error) {
+	dir := c.Cache
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			base = os.TempDir() // no home, as some services have it
+		}
+		dir = filepath.Join(base, "mixdown", "clips")
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := make([]*Clip, c.Bots)
+	ids, made := make(chan int), make(chan struct{})
+	var workers sync.WaitGroup
+	for range min(runtime.NumCPU(), c.Bots) {
+		workers.Go(func() {
+			for i := range ids {
+				clip, err := clips.Load(ctx, dir, c.First+i)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				out[i] = clip
+				made <- struct{}{}
+			}
+		})
+	}
+	workers.Go(func() {
+		defer close(ids)
+		for i := range out {
+			select {
+			case ids <- i:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	go func() {
+		workers.Wait()
+		close(made)
+	}()
+	n := 0
+	for range made {
+		n++
+		progress.Show(time.Now(), n == c.Bots, "making clips %d/%d", n, c.Bots)
+	}
+	progress.End()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return out, nil
+}
+
+// crew makes the bots and the viewers.
+func (c *Command) crew(door *Door, engine *webrtc.API, clips ClipConfig, loaded []*Clip, log *slog.Logger) ([]*Bot, error) {
+	crew, schedule, prefix := newCrew(), c.schedule(), c.Prefix
+	if prefix == "" {
+		prefix = fmt.Sprintf("bot%03d", rand.IntN(1000))
+	}
+	var bots []*Bot
+	for i := range c.Bots + c.Viewers {
+		b := &Bot{
+			Attempts: joinAttempts, door: door, engine: engine, clips: clips, schedule: schedule, crew: crew, log: log,
+			Video: &Receiver{kind: codec.Video}, Audio: &Receiver{kind: codec.Audio},
+		}
+		if i < c.Bots {
+			b.ID, b.clip = c.First+i, loaded[i]
+			b.Identity = mixer.Identity{ID: fmt.Sprintf("%s-%02d", prefix, b.ID), Name: personName(b.ID), Role: mixer.Participant}
+			if !c.Names {
+				b.Identity.Name = fmt.Sprintf("Bot %d", b.ID)
+			}
+		} else {
+			n := i - c.Bots + 1
+			b.ID = -n
+			b.Identity = mixer.Identity{ID: fmt.Sprintf("%s-viewer-%02d", prefix, n), Name: fmt.Sprintf("Viewer %d", n), Role: mixer.Viewer}
+		}
+		if i < c.Listen {
+			l, err := newListener(b.ID, schedule, crew, clips)
+			if err != nil {
+				closeListeners(bots, log)
+				return nil, err
+			}
+			b.listener = l
+		}
+		bots = append(bots, b)
+	}
+	return bots, nil
+}
+
+func closeListeners(bots []*Bot, log *slog.Logger) {
+	for _, b := range bots {
+		if b.listener == nil {
+			continue
+		}
+		if err := b.listener.Close(); err != nil {
+			log.Debug("close listener", "bot", b.ID, "err", err)
+		}
+	}
+}
+
+// stay runs the bots for the time that was asked for.
+func (c *Command) stay(ctx context.Context, bots []*Bot, progress *Progress) *Report {
+	began, cpu := time.Now(), cpuTime()
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	over := make(chan struct{}, len(bots))
+	var running sync.WaitGroup
+	running.Go(func() {
+		for i, b := range bots {
+			if i > 0 {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(c.StartInterval):
+				}
+			}
+			running.Go(func() {
+				err := b.Run(ctx)
+				if err != nil {
+					b.log.Debug("gave up", "bot", b.ID, "err", err)
+				}
+				over <- struct{}{}
+			})
+		}
+	})
+
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var end <-chan time.Time
+	complete := false
+	gone := 0
+	pace := &pace{at: began}
+watching:
+	for {
+		if !complete && settled(bots) == len(bots) {
+			complete = true
+			if c.Duration > 0 {
+				end = time.After(c.Duration)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			break watching
+		case <-end:
+			break watching
+		case <-over:
+			if gone++; gone == len(bots) {
+				break watching // nobody got in
+			}
+		case now := <-tick.C:
+			progress.Show(now, false, "%s", pace.line(bots, now))
+		}
+	}
+	progress.End()
+	now := time.Now()
+	r := &Report{
+		URL: c.URL, Room: c.Room, Began: began.UTC(), Seconds: now.Sub(began).Seconds(), Bots: c.Bots, Viewers: c.Viewers,
+		Size: c.Size, FPS: c.FPS, Sent: c.Bitrate, CPU: (cpuTime() - cpu).Seconds() / now.Sub(began).Seconds(),
+	}
+	for _, b := range bots {
+		r.Clients = append(r.Clients, b.client(now))
+	}
+	r.summarize()
+	leave()
+	running.Wait()
+	return r
+}
+
+// settled counts the bots that are in, or were, or have given up.
+func settled(bots []*Bot) (n int) {
+	for _, b := range bots {
+		if s := b.Status(); s.Joined || s.GaveUp {
+			n++
+		}
+	}
+	return n
+}
+
+// cpuTime is what this process has spent.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
