@@ -198,3 +198,15 @@ func FuzzName(f *testing.F) {
 		}
 	})
 }
+
+// A fault in shaping costs the name alone.
+func TestTextSurvivesAFault(t *testing.T) {
+	text := &Text{cache: map[sign]*overlay{}} // no fonts at all: drawing panics
+	p := canvas(t, 320, 180, &nearest{}, text)
+	if drawn := compose(t, p, Grid(1, 320, 180), []Shot{{ID: "a", Name: "Ada", Muted: true}}); drawn != 1 {
+		t.Errorf("%d drawn", drawn)
+	}
+	if got := at(p.Frame(), 160, 90); got != backdrop("a") {
+		t.Errorf("the tile is %v", got)
+	}
+}
