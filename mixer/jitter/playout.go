@@ -1,0 +1,225 @@
+package jitter
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"mixdown/codec"
+)
+
+// PlayoutConfig shapes a Playout. Zero fields take their defaults.
+type PlayoutConfig struct {
+	codec.AudioFormat               // of the PCM, 48000 Hz, one channel
+	ClockRate         int           // of RTP timestamps, the format's rate
+	MinDelay          time.Duration // that a packet waits, 20 ms
+	MaxDelay          time.Duration // at most 1 s, 600 ms
+	MaxPackets        int           // longest stretch of sequence numbers held, 256
+
+	Sender *Sender // of all the sender's tracks; nil for an own one
+}
+
+func (c PlayoutConfig) withDefaults() PlayoutConfig {
+	if c.Rate == 0 {
+		c.Rate = 48000
+	}
+	if c.Channels == 0 {
+		c.Channels = 1
+	}
+	if c.ClockRate == 0 {
+		c.ClockRate = c.Rate
+	}
+	if c.MinDelay == 0 {
+		c.MinDelay = 20 * time.Millisecond
+	}
+	if c.MaxDelay == 0 {
+		c.MaxDelay = 600 * time.Millisecond
+	}
+	c.MaxDelay = max(min(c.MaxDelay, time.Second), c.MinDelay)
+	if c.MaxPackets == 0 {
+		c.MaxPackets = 256
+	}
+	if c.Sender == nil {
+		c.Sender = new(Sender)
+	}
+	return c
+}
+
+// PlayoutStats count since the Playout was made.
+type PlayoutStats struct {
+	Packets    uint64 // that came in
+	Duplicates uint64
+	Late       uint64 // came after their time
+	Lost       uint64 // were missing when their time came
+	Repaired   uint64 // of these, had a packet behind them to repair them from
+	Dropped    uint64 // came, and were too old to be played
+	Bad        uint64 // could not be used or decoded
+	Restarts   uint64 // of the stream: another source, another line of numbers
+
+	Concealed time.Duration // sound made up
+	Inserted  time.Duration // to lengthen the delay
+	Removed   time.Duration // to shorten it
+	Target    time.Duration // that a packet is to wait after the fastest
+	Delay     time.Duration // between arrival and playing, at the last Pull
+}
+
+// Heard tells what a Pull gave and what is known of the sound behind it.
+type Heard struct {
+	Silent    bool          // pcm is all zeros
+	Ahead     float64       // loudest level waiting, dBov, from RFC 6464; -127 if unknown
+	Playing   time.Time     // capture time of the first sample on this machine's clock; zero while unknown
+	Delay     time.Duration // between arrival and playing
+	Concealed time.Duration // how much of this pull was made up
+}
+
+// silence is RFC 6464's level of it, dBov.
+const silence = -127.0
+
+// Playout turns one track's packets of sound, as they come, into PCM on a
+// steady clock. What waits, waits as long as the network's jitter asks, and no
+// longer: a delay that grew comes back.
+//
+// Packets are pushed from any goroutine. Pull and Close are called from one.
+type Playout struct {
+	cfg PlayoutConfig
+
+	mu      sync.Mutex
+	stats   PlayoutStats
+	clock   Clock
+	queue   queue
+	arrival arrival
+	target  time.Duration
+	epoch   time.Time // of all times of arrival
+	started bool
+	ssrc    uint32
+	last    int64 // timestamp
+	restart restart
+	line    int // counts lines of timestamps: pull starts over with each
+
+	pull pull
+}
+
+// NewPlayout returns a Playout that is silent until packets come. newDecoder is
+// called on the first, and for each new source; it makes decoders of the
+// configured format.
+func NewPlayout(cfg PlayoutConfig, newDecoder func() (codec.AudioDecoder, error)) *Playout {
+	cfg = cfg.withDefaults()
+	p := &Playout{
+		cfg:     cfg,
+		queue:   newQueue(cfg.MaxPackets),
+		arrival: newArrival(cfg.MaxDelay),
+		target:  cfg.MinDelay,
+		pull:    newPull(cfg, newDecoder),
+	}
+	p.clock = Clock{Rate: uint32(cfg.ClockRate), Sender: cfg.Sender}
+	return p
+}
+
+// maxParcel bounds a packet of sound, bytes.
+const maxParcel = 8192
+
+// Push takes one packet. level is its dBov from RFC 6464, -127 when there is
+// none. pkt is not kept.
+func (p *Playout) Push(pkt *rtp.Packet, level float64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Packets++
+	if len(pkt.Payload) > maxParcel {
+		p.stats.Bad++
+		return
+	}
+	if !p.started || pkt.SSRC != p.ssrc {
+		p.begin(pkt, now)
+	}
+	q := &p.queue
+	seq := unwrap(q.last, pkt.SequenceNumber)
+	if seq > q.last+far || seq < q.last-far {
+		if !p.restart.saw(pkt.SequenceNumber) {
+			p.stats.Bad++
+			return
+		}
+		p.begin(pkt, now)
+		seq = unwrap(q.last, pkt.SequenceNumber)
+	} else {
+		p.restart = restart{}
+	}
+	if len(pkt.Payload) == 0 {
+		q.skip(seq) // a probe: it takes a number and says nothing
+		return
+	}
+	p.last = unwrap32(p.last, pkt.Timestamp)
+	ts := p.last * int64(p.cfg.Rate) / int64(p.cfg.ClockRate)
+	transit := now.Sub(p.epoch) - p.length(ts)
+	switch q.know(seq) {
+	case waiting, taken:
+		p.stats.Duplicates++
+		return
+	case lost:
+		p.stats.Late++
+		p.arrival.saw(transit, lateHeard, now)
+		p.aim()
+		return
+	}
+	if !p.arrival.saw(transit, 1, now) {
+		p.stats.Dropped += uint64(q.flush(seq))
+		p.line++
+	}
+	p.aim()
+	p.stats.Dropped += uint64(q.put(parcel{seq: seq, ts: ts, arrived: now, level: level}, pkt.Payload))
+}
+
+// far is a distance of sequence numbers that no reordering and no outage makes.
+const far = 3000
+
+// begin starts a stream with pkt as its first packet.
+func (p *Playout) begin(pkt *rtp.Packet, now time.Time) {
+	if p.started {
+		p.stats.Restarts++
+	} else {
+		p.epoch = now
+	}
+	if pkt.SSRC != p.ssrc {
+		p.clock.Reset()
+	}
+	p.started, p.ssrc = true, pkt.SSRC
+	p.queue.reset(int64(pkt.SequenceNumber) + 1<<32)
+	p.last = int64(pkt.Timestamp)
+	p.restart = restart{}
+	p.arrival.forget()
+}
+
+// aim sets the target by what is known of the network.
+func (p *Playout) aim() {
+	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), p.cfg.MaxDelay)
+}
+
+// length is the time that samples per channel take.
+func (p *Playout) length(samples int64) time.Duration { return ticks(samples, uint32(p.cfg.Rate)) }
+
+// SenderReport takes an RTCP sender report of this track.
+func (p *Playout) SenderReport(ntp uint64, rtpTime uint32, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clock.Report(ntp, rtpTime, now)
+}
+
+// Stats returns the counts so far.
+func (p *Playout) Stats() PlayoutStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Target = p.target
+	return s
+}
+
+// Close ends the decoder. What is pulled afterwards is silence. It may be
+// called twice.
+func (p *Playout) Close() error {
+	p.pull.closed = true
+	if err := p.pull.decoder.close(); err != nil {
+		return fmt.Errorf("playout: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package jitter
+
+import "time"
+
+// parcel is one packet of sound that waits, or what is left to know of it.
+type parcel struct {
+	seq     int64
+	state   state
+	ts      int64 // unwrapped, in samples
+	arrived time.Time
+	level   float64
+	data    []byte
+}
+
+// queue keeps parcels in the order of their sequence numbers, and remembers
+// what became of those before. Its buffers are used again.
+type queue struct {
+	ring []parcel
+	next int64 // the first number not yet played
+	last int64 // the highest seen
+}
+
+func newQueue(size int) queue { return queue{ring: make([]parcel, size)} }
+
+func (q *queue) at(seq int64) *parcel { return &q.ring[seq%int64(len(q.ring))] }
+
+// reset empties the queue, to go on at seq.
+func (q *queue) reset(seq int64) {
+	for i := range q.ring {
+		q.ring[i].seq, q.ring[i].state = 0, unknown
+	}
+	q.next, q.last = seq, seq-1
+}
+
+// know tells what became of a number.
+func (q *queue) know(seq int64) state {
+	e := q.at(seq)
+	switch {
+	case e.seq == seq && e.state != missing:
+		return e.state
+	case seq < q.next:
+		return lost // or forgotten
+	}
+	return unknown
+}
+
+// extend moves last to seq, and drops what then has no place. It returns how
+// many parcels that were.
+func (q *queue) extend(seq int64) (dropped int) {
+	if seq <= q.last {
+		return 0
+	}
+	size := int64(len(q.ring))
+	for ; q.next <= q.last && seq-q.next >= size; q.next++ {
+		if e := q.at(q.next); e.state == waiting {
+			e.state = lost
+			dropped++
+		}
+	}
+	q.next = max(q.next, seq-size+1)
+	for n := max(q.last+1, q.next); n <= seq; n++ {
+		e := q.at(n)
+		e.seq, e.state = n, missing
+	}
+	q.last = seq
+	return dropped
+}
+
+// put takes a parcel in, with a copy of data. It returns how many others it
+// pushed out.
+func (q *queue) put(e parcel, data []byte) (dropped int) {
+	dropped = q.extend(e.seq)
+	at := q.at(e.seq)
+	e.state, e.data = waiting, append(at.data[:0], data...)
+	*at = e
+	return dropped
+}
+
+// skip notes a number that carries no sound.
+func (q *queue) skip(seq int64) {
+	if seq < q.next {
+		return
+	}
+	q.extend(seq)
+	if e := q.at(seq); e.state == missing {
+		e.state = taken
+	}
+}
+
+// flush gives up all before seq and returns how many parcels that were.
+func (q *queue) flush(seq int64) (dropped int) {
+	for ; q.next < seq && q.next <= q.last; q.next++ {
+		if e := q.at(q.next); e.state == waiting {
+			e.state = lost
+			dropped++
+		}
+	}
+	q.next = max(q.next, seq)
+	return dropped
+}
+
+// first returns the first parcel that waits and the number of missing ones
+// before it, or nil.
+func (q *queue) first() (e *parcel, hole int) {
+	for n := q.next; n <= q.last; n++ {
+		switch e := q.at(n); e.state {
+		case waiting:
+			return e, hole
+		case missing:
+			hole++
+		}
+	}
+	return nil, 0
+}
+
+// pass gives up what is missing before e and counts it.
+func (q *queue) pass(e *parcel) (missed int) {
+	for ; q.next < e.seq; q.next++ {
+		if m := q.at(q.next); m.state == missing {
+			m.state = lost
+			missed++
+		}
+	}
+	return missed
+}
+
+// take removes the first parcel, whose data is the caller's in exchange for buf.
+func (q *queue) take(e *parcel, buf []byte) parcel {
+	out := *e
+	e.data, e.state = buf[:0], taken
+	q.next = e.seq + 1
+	return out
+}
+
+// loudest is the highest level among the parcels that wait.
+func (q *queue) loudest() float64 {
+	level := silence
+	for n := q.next; n <= q.last; n++ {
+		if e := q.at(n); e.state == waiting {
+			level = max(level, e.level)
+		}
+	}
+	return level
+}
