@@ -34,6 +34,7 @@ type sockets struct {
 	udp  *ice.MultiUDPMuxDefault
 	tcp  *ice.TCPMuxDefault
 	tcpl *listener
+	left farewells
 }
 
 func listen(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, error) {
@@ -83,13 +84,15 @@ func listenOnce(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, er
 		return nil, err
 	}
 
+	left := make(farewells, 16)
 	muxes := make([]ice.UDPMux, len(conns))
 	for i, c := range conns {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m}, Logger: f.forMux()})
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left}, Logger: f.forMux()})
 	}
-	l := &listener{TCPListener: tcp, conns: make(map[*tcpConn]struct{})}
+	l := &listener{TCPListener: tcp, conns: make(map[*tcpConn]struct{}), left: left}
 	return &sockets{
 		port: port,
+		left: left,
 		udp:  ice.NewMultiUDPMuxDefault(muxes...),
 		tcpl: l,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
@@ -109,6 +112,7 @@ func (s *sockets) Close() error {
 type udpSocket struct {
 	*net.UDPConn
 	meter *meter
+	left  farewells
 }
 
 // ReadFrom implements net.PacketConn. It fails only when the socket is closed:
@@ -118,6 +122,9 @@ func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 		n, addr, err := s.UDPConn.ReadFromUDP(b)
 		switch {
 		case err == nil && n > 0 && known(b[0]):
+			if b[0] == recordAlert {
+				s.left.from(addr.AddrPort())
+			}
 			return n, addr, nil
 		case err == nil:
 			s.meter.badDatagram.Inc()
@@ -138,6 +145,7 @@ type listener struct {
 	*net.TCPListener
 	mu    sync.Mutex
 	conns map[*tcpConn]struct{}
+	left  farewells
 	done  bool
 }
 
@@ -192,6 +200,16 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 	n, err := c.TCPConn.Write(b)
 	if err != nil {
 		_ = c.TCPConn.Close()
+	}
+	return n, err
+}
+
+func (c *tcpConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if err != nil {
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			c.owner.left.from(a.AddrPort())
+		}
 	}
 	return n, err
 }

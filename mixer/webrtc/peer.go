@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -46,7 +47,8 @@ type peer struct {
 	closed    chan struct{}
 	once      sync.Once
 	connOnce  sync.Once
-	reason    error // why it closed; set before closed is
+	reason    error        // why it closed; set before closed is
+	left      atomic.Int64 // when the client seemed to say goodbye, Unix ns
 
 	mu     sync.Mutex // one signaling step at a time
 	offer  *offer
@@ -78,6 +80,8 @@ func (p *peer) stateChanged(s webrtc.PeerConnectionState) {
 	switch s {
 	case webrtc.PeerConnectionStateConnected:
 		p.connOnce.Do(func() { close(p.connected) })
+	case webrtc.PeerConnectionStateDisconnected:
+		p.silent(time.Now())
 	case webrtc.PeerConnectionStateFailed:
 		p.close(errFailed)
 	case webrtc.PeerConnectionStateClosed:
@@ -101,6 +105,9 @@ func (p *peer) run(rooms Rooms) {
 		p.meter.iceFailed.Inc()
 	}
 	_ = p.pc.GracefulClose()
+	if p.source != nil && p.source.voice != nil {
+		p.source.voice.close()
+	}
 	p.log.Info("session ended", "reason", p.reason)
 }
 

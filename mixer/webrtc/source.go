@@ -189,7 +189,7 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, now time.Time) {
 			level = -float64(e[0] & 0x7f)
 		}
 	}
-	s.voice.push(p, level, now)
+	s.voice.push(c, p, level, now)
 }
 
 // admit counts p for its stream and reports whether it belongs to it.

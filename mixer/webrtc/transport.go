@@ -23,6 +23,7 @@ import (
 	"math/big"
 	randv2 "math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,9 @@ type Config struct {
 	// Addresses are the public IP addresses that clients reach this server on, if
 	// they are not those of its interfaces.
 	Addresses []string
+	// Audio is the format that rooms mix in, in which sound is pulled; 48 kHz,
+	// one channel if zero.
+	Audio codec.AudioFormat
 }
 
 const (
@@ -74,14 +78,17 @@ type Transport struct {
 	meter   *meter
 	sockets *sockets
 	public  []netip.AddrPort
+	audio   codec.AudioFormat
 	cert    webrtc.Certificate
 	setting webrtc.SettingEngine
 	media   webrtc.MediaEngine
 
-	wg     sync.WaitGroup // run of each peer
-	mu     sync.Mutex
-	peers  map[string]*peer
-	closed bool
+	done     chan struct{} // closed when watch shall end
+	watching sync.WaitGroup
+	wg       sync.WaitGroup // run of each peer
+	mu       sync.Mutex
+	peers    map[string]*peer
+	closed   bool
 }
 
 // New opens the port.
@@ -95,7 +102,11 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 		return nil, err
 	}
 	t := &Transport{
-		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer),
+		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), audio: cfg.Audio,
+		done: make(chan struct{}),
+	}
+	if t.audio == (codec.AudioFormat{}) {
+		t.audio = codec.AudioFormat{Rate: 48000, Channels: 1}
 	}
 	if err := t.engine(); err != nil {
 		return nil, err
@@ -108,6 +119,7 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 	}
 	t.setting.SetICEUDPMux(t.sockets.udp)
 	t.setting.SetICETCPMux(t.sockets.tcp)
+	t.watching.Go(func() { t.watch(t.sockets.left) })
 	if w := Warning(named, found); w != "" {
 		log.Warn(w)
 	}
@@ -324,7 +336,10 @@ func (t *Transport) streams(p *peer, tracks map[codec.Kind]*track) {
 		}
 		if audio {
 			s.audio = a.audio
-			s.voice = newVoice(a.audio.codecs, clock)
+			s.audio.codecs = slices.DeleteFunc(slices.Clone(a.audio.codecs), func(f format) bool { return f.codec.NewAudioDecoder == nil })
+			if len(s.audio.codecs) > 0 {
+				s.voice = newVoice(s.audio.codecs[0].codec, t.audio, clock)
+			}
 		}
 		p.source = s
 	}
@@ -454,5 +469,7 @@ func (t *Transport) Close() error {
 	if was {
 		return nil
 	}
+	close(t.done)
+	t.watching.Wait()
 	return t.sockets.Close()
 }
