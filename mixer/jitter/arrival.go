@@ -8,7 +8,7 @@ const (
 	// lateShare is the share of packets that the delay is meant to catch.
 	lateShare = 0.97
 	// lateMemory is after how many packets one counts 1/e of a new one.
-	lateMemory = 400
+	lateMemory = 200
 	// lateHeard is what a packet that came too late counts for.
 	lateHeard = 4
 	// baseWindow times baseBuckets is how long the fastest packet is remembered.

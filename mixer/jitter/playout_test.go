@@ -185,7 +185,7 @@ func TestCleanLinkHasLittleDelay(t *testing.T) {
 		if s := l.p.Stats(); s.Late+s.Lost+s.Dropped+s.Bad > 0 || s.Inserted > 0 {
 			t.Errorf("%d ms packets: %+v", ptime, s)
 		}
-		if len(l.tape.decoded) < int(l.number)-4 {
+		if len(l.tape.decoded) < int(l.number)-80/ptime-1 {
 			t.Errorf("%d ms packets: %d of %d decoded", ptime, len(l.tape.decoded), l.number)
 		}
 	}
@@ -279,17 +279,17 @@ func TestDelayReturnsAfterAnOutage(t *testing.T) {
 			return 30
 		}
 		l.run(700)
-		if amp > 0 && l.most() < 300*time.Millisecond {
-			t.Errorf("delay %v after an outage of 500 ms: words were thrown away", l.most())
-		}
 		l.run(15000)
 		l.run(1000)
 		s := l.p.Stats()
 		if s.Delay > before.Delay+25*time.Millisecond {
 			t.Errorf("amplitude %d: delay %v long after the outage, %v before", amp, s.Delay, before.Delay)
 		}
-		if s.Dropped > 0 || s.Lost > 0 {
-			t.Errorf("amplitude %d: %+v", amp, s)
+		if s.Dropped > 0 || s.Lost > 0 || len(l.tape.decoded) < int(l.number)-5 {
+			t.Errorf("amplitude %d: words were thrown away: %d of %d packets decoded, %+v", amp, len(l.tape.decoded), l.number, s)
+		}
+		if s.Removed < 300*time.Millisecond {
+			t.Errorf("amplitude %d: nothing was made up for: %+v", amp, s)
 		}
 	}
 }
@@ -440,7 +440,7 @@ func TestAheadAndPlaying(t *testing.T) {
 			Payload: tapePacket(uint32(i), 960, 5000),
 		}, level, ms(1000+20*i))
 		h := p.Pull(pcm, ms(1001+20*i))
-		if want := i == 30 || i == 31; (h.Ahead == -12) != want {
+		if want := i == 30; (h.Ahead == -12) != want {
 			t.Errorf("packet %d: %v waits", i, h.Ahead)
 		}
 		if i > 5 {
@@ -455,7 +455,7 @@ func TestGarbage(t *testing.T) {
 	l := newLink(t, 20)
 	l.run(1000)
 	for i := range 50 {
-		l.p.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: l.seq, Timestamp: l.ts + 960}, Payload: []byte{1, 2}}, silence, ms(l.now))
+		l.p.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: l.seq, Timestamp: l.ts}, Payload: []byte{1, 2}}, silence, ms(l.now))
 		l.seq++
 		l.run(20)
 		if i == 0 {

@@ -192,7 +192,8 @@ func (p *Playout) choose(must bool, now time.Time) (what step, e parcel, gap int
 
 // samples is how many samples per channel there are in d.
 func (p *Playout) samples(d time.Duration) int {
-	return int(d * time.Duration(p.cfg.Rate) / time.Second)
+	r := time.Duration(p.cfg.Rate)
+	return int(d/time.Second*r + d%time.Second*r/time.Second)
 }
 
 // decode appends what a parcel holds.
@@ -206,11 +207,7 @@ func (p *Playout) decode(e parcel) {
 	v.at.data = nil
 	if err != nil {
 		p.count(func(s *PlayoutStats) { s.Bad++ })
-		n = max(v.length, p.cfg.Rate/100)
-		p.conceal(n)
-		v.end += int64(n)
-		v.running = true
-		return
+		return // what comes next will conceal it
 	}
 	pcm := v.pcm[:n*ch]
 	if silent {
@@ -300,13 +297,14 @@ func (p *Playout) heard(n int, now time.Time) Heard {
 	}
 	elapsed := now.Sub(p.epoch) - p.arrival.base()
 	head := v.end - int64(p.frames())
-	if v.running {
+	h.Delay = p.stats.Delay
+	if v.running && v.made == 0 {
 		v.behind = elapsed - p.length(head)
 		h.Delay = now.Sub(v.at.arrived) + p.length(v.at.ts-head)
 		p.stats.Delay = h.Delay
 	} else if now.Sub(v.at.arrived) > idleFor {
 		return h
-	} else { // a pause: time goes on
+	} else { // nothing is there: time goes on
 		head = int64(p.samples(elapsed - v.behind))
 	}
 	h.Playing = p.clock.Time(uint32(head * int64(p.cfg.ClockRate) / int64(p.cfg.Rate)))
