@@ -182,7 +182,7 @@ func audioLengths(t *testing.T, row *codec.Codec) {
 					t.Fatalf("%d ms: written %d values behind the end", ms, i+1)
 				}
 			}
-			if _, err := d.Decode(b, make([]int16, n)[:n/2]); err == nil {
+			if _, err := d.Decode(b, make([]int16, 2*n)[:n]); err == nil {
 				t.Errorf("%d ms: decoded into too little room", ms)
 			}
 		}

@@ -27,6 +27,7 @@ func Video(t *testing.T, row *codec.Codec) {
 		{"garbage", videoGarbage},
 		{"refusals", videoRefusals},
 		{"close", videoClose},
+		{"memory", videoMemory},
 		{"counters", videoCounters},
 	} {
 		t.Run(c.name, func(t *testing.T) {
