@@ -1,0 +1,281 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/v2"
+
+	"mixdown/api"
+	"mixdown/mixer"
+)
+
+// Config is all that an operator decides. The koanf tags are the keys of the
+// YAML file; MIXDOWN_HTTP_ADDR is the key http.addr in the environment.
+type Config struct {
+	DataDir string       `koanf:"data_dir"` // keys, rooms and certificates are kept there
+	Workers int          `koanf:"decode_workers"`
+	Log     LogConfig    `koanf:"log"`
+	HTTP    HTTPConfig   `koanf:"http"`
+	HTTPS   HTTPSConfig  `koanf:"https"`
+	TLS     TLSConfig    `koanf:"tls"`
+	RTC     RTCConfig    `koanf:"rtc"`
+	API     APIConfig    `koanf:"api"`
+	Rooms   RoomsConfig  `koanf:"rooms"`
+	Ladder  []TierConfig `koanf:"ladder"` // best first; the first is the default
+	Sound   SoundConfig  `koanf:"sound"`
+}
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level  string `koanf:"level"`  // debug, info, warn or error
+	Format string `koanf:"format"` // text or json
+}
+
+// HTTPConfig is the plain listener and what is the same for both.
+type HTTPConfig struct {
+	Addr           string   `koanf:"addr"`
+	PublicURL      string   `koanf:"public_url"`      // how the world reaches this server, for links; empty: as each request did
+	TrustedProxies []string `koanf:"trusted_proxies"` // addresses or networks whose X-Forwarded-For is believed
+}
+
+// HTTPSConfig is the TLS listener.
+type HTTPSConfig struct {
+	Addr string `koanf:"addr"`
+}
+
+// TLSConfig says where the certificate comes from.
+type TLSConfig struct {
+	Mode string `koanf:"mode"` // off, self or files
+	Cert string `koanf:"cert"` // PEM files, for mode files
+	Key  string `koanf:"key"`
+}
+
+// RTCConfig is how media travel.
+type RTCConfig struct {
+	Port       int             `koanf:"port"`        // UDP, and TCP for ICE-TCP
+	Addresses  []string        `koanf:"address"`     // public ones; empty: detected
+	ICEServers []api.ICEServer `koanf:"ice_servers"` // told to clients
+}
+
+// APIConfig is the key pair that signs tokens; both empty: made at the first
+// start, kept in the data directory.
+type APIConfig struct {
+	Key    string `koanf:"key"`
+	Secret string `koanf:"secret"`
+}
+
+// RoomsConfig is what holds for all rooms.
+type RoomsConfig struct {
+	Open            bool          `koanf:"open"` // rooms come into being when somebody joins
+	Demo            string        `koanf:"demo"` // a room made at start, with its links printed; empty: none
+	MaxParticipants int           `koanf:"max_participants"`
+	TokenTTL        time.Duration `koanf:"token_ttl"` // of tokens that joining gives
+}
+
+// TierConfig is one rung of the ladder.
+type TierConfig struct {
+	Name    string `koanf:"name"`
+	Width   int    `koanf:"width"`
+	Height  int    `koanf:"height"`
+	FPS     int    `koanf:"fps"`
+	Bitrate int    `koanf:"bitrate"` // bit/s
+	MTU     int    `koanf:"mtu"`     // largest RTP payload, bytes
+}
+
+// SoundConfig is the mix.
+type SoundConfig struct {
+	Channels   int     `koanf:"channels"`
+	Bitrate    int     `koanf:"bitrate"` // bit/s
+	Complexity int     `koanf:"complexity"`
+	MaxOpen    int     `koanf:"max_open"` // loudest sources in the sum
+	Loss       float64 `koanf:"loss"`     // packet loss that in-band repair is made for, 0 to 1
+}
+
+// Default returns the configuration of a server nobody configured.
+func Default() Config {
+	m := mixer.DefaultConfig()
+	c := Config{
+		DataDir: "data",
+		Workers: m.DecodeWorkers,
+		Log:     LogConfig{Level: "info", Format: "text"},
+		HTTP:    HTTPConfig{Addr: ":8080"},
+		HTTPS:   HTTPSConfig{Addr: ":8443"},
+		TLS:     TLSConfig{Mode: "off"},
+		RTC:     RTCConfig{Port: 7882},
+		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
+		Sound:   SoundConfig(m.Sound),
+	}
+	for _, t := range m.Ladder {
+		c.Ladder = append(c.Ladder, TierConfig(t))
+	}
+	return c
+}
+
+// Mixer returns the part that the mixer reads.
+func (c Config) Mixer(log *slog.Logger) mixer.Config {
+	m := mixer.DefaultConfig()
+	m.MaxParticipants = c.Rooms.MaxParticipants
+	m.Sound = mixer.SoundSpec(c.Sound)
+	m.DecodeWorkers = c.Workers
+	m.Log = log
+	m.Ladder = nil
+	for _, t := range c.Ladder {
+		m.Ladder = append(m.Ladder, mixer.TierSpec(t))
+	}
+	return m
+}
+
+// Validate names every key that is wrong.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+		}
+	}
+	addr := func(key, value string) {
+		if _, _, err := net.SplitHostPort(value); err != nil {
+			bad("%s: %q is not HOST:PORT, such as :8080 or 127.0.0.1:8080", key, value)
+		}
+	}
+	if c.DataDir == "" {
+		bad("data_dir: is empty")
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	oneOf("tls.mode", c.TLS.Mode, "off", "self", "files")
+	addr("http.addr", c.HTTP.Addr)
+	if c.TLS.Mode != "off" {
+		addr("https.addr", c.HTTPS.Addr)
+	}
+	if c.TLS.Mode == "files" && (c.TLS.Cert == "" || c.TLS.Key == "") {
+		bad("tls.cert and tls.key: both are needed with tls.mode files")
+	}
+	if c.RTC.Port < 0 || c.RTC.Port > 65535 {
+		bad("rtc.port: %d is not in 0…65535", c.RTC.Port)
+	}
+	for i, s := range c.RTC.ICEServers {
+		if len(s.URLs) == 0 {
+			bad("rtc.ice_servers[%d].urls: is empty", i)
+		}
+		for _, u := range s.URLs {
+			if scheme, rest, _ := strings.Cut(u, ":"); !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || rest == "" || strings.ContainsAny(rest, "<> \r\n") {
+				bad("rtc.ice_servers[%d].urls: %q is no stun: or turn: URL", i, u)
+			}
+		}
+	}
+	if (c.API.Key == "") != (c.API.Secret == "") {
+		bad("api.key and api.secret (MIXDOWN_API_KEY, MIXDOWN_API_SECRET): set both or neither")
+	} else if c.API.Key != "" {
+		if err := (api.Keys{ID: c.API.Key, Secret: c.API.Secret}).Validate(); err != nil {
+			bad("api.key and api.secret (MIXDOWN_API_KEY, MIXDOWN_API_SECRET): %w", err)
+		}
+	}
+	if c.Rooms.TokenTTL < time.Minute {
+		bad("rooms.token_ttl: %v is under a minute", c.Rooms.TokenTTL)
+	}
+	if c.Rooms.MaxParticipants < 1 {
+		bad("rooms.max_participants: %d is under 1", c.Rooms.MaxParticipants)
+	} else if err := c.Mixer(slog.Default()).Validate(); err != nil {
+		bad("%w", err)
+	}
+	return errors.Join(errs...)
+}
+
+const envPrefix = "MIXDOWN_"
+
+// Load lays the layers over each other: defaults, the YAML file (none if file
+// is empty), the environment, flags by key. warnings name variables that look
+// like ours and are not: a container platform may set such.
+func Load(file string, environ []string, flags map[string]any) (c Config, warnings []string, err error) {
+	known := leaves(reflect.TypeFor[Config](), "")
+	k := koanf.New(".")
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return c, nil, fmt.Errorf("--config: %w", err)
+		}
+		m, err := parse(raw)
+		if err != nil {
+			return c, nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if err := k.Load(confmap.Provider(m, ""), nil); err != nil {
+			return c, nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	byName := map[string]string{}
+	for _, key := range known {
+		byName[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+	}
+	vars := env.Provider(".", env.Opt{
+		Prefix:      envPrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(name, value string) (string, any) {
+			key, ok := byName[name]
+			if !ok {
+				warnings = append(warnings, fmt.Sprintf("environment: %s is no key of mixdown; did you mean %s?", name, nearest(name, keysOf(byName))))
+			}
+			return key, value
+		},
+	})
+	if err := k.Load(vars, nil); err != nil {
+		return c, nil, fmt.Errorf("environment: %w", err)
+	}
+	if err := k.Load(confmap.Provider(flags, "."), nil); err != nil {
+		return c, nil, fmt.Errorf("flags: %w", err)
+	}
+	c = Default()
+	err = k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		TagName:          "koanf",
+		Result:           &c,
+		ZeroFields:       true, // a list replaces the default's, it does not mix with it
+		WeaklyTypedInput: true, // variables are text
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			mapstructure.StringToTimeDurationHookFunc(),
+			mapstructure.StringToSliceHookFunc(","),
+		),
+	}})
+	if err != nil {
+		return c, warnings, fmt.Errorf("configuration: %w", err)
+	}
+	if err := c.Validate(); err != nil {
+		return c, warnings, fmt.Errorf("configuration: %w", err)
+	}
+	return c, warnings, nil
+}
+
+// parse reads YAML and refuses keys that Config does not have.
+func parse(raw []byte) (map[string]any, error) {
+	m, err := yaml.Parser().Unmarshal(raw)
+	if err != nil {
+		return nil, err
+	}
+	dropNil(m)
+	return m, errors.Join(unknown(m, reflect.TypeFor[Config](), "")...)
+}
+
+// dropNil takes out keys without a value: `rooms:` with nothing below it
+// leaves the defaults.
+func dropNil(m map[string]any) {
+	for key, v := range m {
+		switch v := v.(type) {
+		case nil:
+			delete(m, key)
+		case map[string]any:
+			dropNil(v)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"mixdown/api"
+	"mixdown/api/web"
+	"mixdown/codec/catalog"
+	"mixdown/mixer"
+	"mixdown/mixer/webrtc"
+)
+
+// Serve is `mixdown serve`. A flag that is given goes over the environment,
+// the file and the defaults; which key it sets is in its tag.
+type Serve struct {
+	Config     string   `placeholder:"FILE" help:"YAML file."`
+	HTTPAddr   *string  `name:"http-addr" placeholder:"HOST:PORT" help:"Plain HTTP (default :8080)." key:"http.addr"`
+	HTTPSAddr  *string  `name:"https-addr" placeholder:"HOST:PORT" help:"HTTPS, unless --tls is off (default :8443)." key:"https.addr"`
+	TLS        *string  `name:"tls" placeholder:"off|self|files" help:"Certificate: none, self-signed and kept in the data directory, or files (default off; phones give no camera to plain http)." key:"tls.mode"`
+	TLSCert    *string  `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM, for --tls files." key:"tls.cert"`
+	TLSKey     *string  `name:"tls-key" placeholder:"FILE" help:"Its key in PEM." key:"tls.key"`
+	PublicURL  *string  `name:"public-url" placeholder:"URL" help:"How the world reaches this server, for links." key:"http.public_url"`
+	RTCPort    *int     `name:"rtc-port" placeholder:"N" help:"The one UDP port of all media, the same number in TCP (default 7882)." key:"rtc.port"`
+	RTCAddress []string `name:"rtc-address" placeholder:"IP" help:"Public addresses of this server, behind NAT or in a container (default: detected)." key:"rtc.address"`
+	DataDir    *string  `name:"data-dir" placeholder:"DIR" help:"Where keys, rooms and certificates are kept (default data)." key:"data_dir"`
+	RoomsOpen  *bool    `name:"rooms-open" negatable:"" help:"Rooms come into being when somebody joins, and need no key." key:"rooms.open"`
+	DemoRoom   *string  `name:"demo-room" placeholder:"NAME" help:"Make this room and print its links." key:"rooms.demo"`
+	LogLevel   *string  `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn or error (default info)." key:"log.level"`
+	LogFormat  *string  `name:"log-format" placeholder:"FORMAT" help:"text or json (default text)." key:"log.format"`
+}
+
+// stopTimeout bounds an orderly end.
+const stopTimeout = 10 * time.Second
+
+// Run serves until ctx ends.
+func (s *Serve) Run(ctx context.Context, out io.Writer) error {
+	cfg, warnings, err := Load(s.Config, os.Environ(), flagKeys(s))
+	if err != nil {
+		return err
+	}
+	log := newLog(cfg.Log, os.Stderr)
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	return serve(ctx, cfg, log, out)
+}
+
+// serve wires the server. What runs is registered here, one line each, and ends
+// in the reverse order.
+func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (err error) {
+	// cgo holds a P: without some to spare the sound clock waits for encoders.
+	if os.Getenv("GOMAXPROCS") == "" {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cfg.Workers + len(cfg.Ladder)))
+	}
+	var stop stack
+	defer func() { err = errors.Join(err, stop.close(stopTimeout)) }()
+
+	keys, err := signingKeys(cfg, log)
+	if err != nil {
+		return err
+	}
+	registry, err := api.OpenRegistry(filepath.Join(cfg.DataDir, "rooms.json"))
+	if err != nil {
+		return err
+	}
+	page, err := web.FS()
+	if err != nil {
+		return fmt.Errorf("join page: %w", err)
+	}
+
+	codecs := catalog.Default()
+	rooms, err := mixer.NewServer(cfg.Mixer(log), codecs)
+	if err != nil {
+		return err
+	}
+	stop.push("rooms", rooms.Close)
+
+	transport, err := webrtc.New(webrtc.Config{Port: cfg.RTC.Port, Addresses: cfg.RTC.Addresses}, codecs, webrtc.ForServer(rooms), log)
+	if err != nil {
+		return taken(err)
+	}
+	stop.push("webrtc", transport.Close)
+
+	metrics := prometheus.NewRegistry()
+	control, err := api.New(api.Config{
+		Keys: keys, Signaler: transport, Rooms: rooms, Registry: registry, Gatherer: metrics, Page: page,
+		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, ICEServers: cfg.RTC.ICEServers,
+		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
+	}, log)
+	if err != nil {
+		return err
+	}
+	stop.push("api", control.Close)
+
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		rooms, transport, control,
+	} {
+		if err := metrics.Register(c); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+
+	plain, err := listen("--http-addr", cfg.HTTP.Addr)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	stop.push("http", serveHTTP(plain, nil, control, log, failed))
+	bases := []string{"http://" + host(plain, netip.Addr{})}
+	if cfg.TLS.Mode != "off" {
+		tlsConfig, err := tlsConfig(cfg, log)
+		if err != nil {
+			return err
+		}
+		secure, err := listen("--https-addr", cfg.HTTPS.Addr)
+		if err != nil {
+			return err
+		}
+		stop.push("https", serveHTTP(secure, tlsConfig, control, log, failed))
+		bases = append(bases, "https://"+host(secure, lan()))
+	}
+	if cfg.HTTP.PublicURL != "" {
+		bases = []string{cfg.HTTP.PublicURL}
+	}
+
+	demo, err := demoRoom(cfg.Rooms.Demo, registry, rooms)
+	if err != nil {
+		return err
+	}
+	control.SetReady(true)
+	announce(bases, demo, out)
+	log.Info("serving", "version", buildVersion(), "http", plain.Addr(), "tls", cfg.TLS.Mode, "rtc_port", transport.Port(), "procs", runtime.GOMAXPROCS(0))
+	select {
+	case <-ctx.Done():
+		log.Info("stopping; a second signal stops at once")
+	case err = <-failed:
+	}
+	control.SetReady(false)
+	return err
+}
+
+// demoRoom makes the room of that name, or finds it; an empty name is none.
+func demoRoom(name string, registry *api.Registry, rooms *mixer.Server) (api.RoomKeys, error) {
+	if name == "" {
+		return api.RoomKeys{}, nil
+	}
+	room, ok := registry.Get(name)
+	if !ok {
+		var err error
+		if room, err = registry.Create(name, "", "", time.Now()); err != nil {
+			return room, fmt.Errorf("--demo-room: %w", err)
+		}
+	}
+	if _, err := rooms.CreateRoom(mixer.RoomConfig{Name: name}); err != nil {
+		return room, fmt.Errorf("--demo-room: %w", err)
+	}
+	return room, nil
+}
+
+// announce prints where to go.
+func announce(bases []string, demo api.RoomKeys, out io.Writer) {
+	for _, base := range bases {
+		fmt.Fprintf(out, "mixdown serves %s\n", base)
+	}
+	if demo.Name == "" {
+		return
+	}
+	for _, base := range bases {
+		fmt.Fprintf(out, "room %s   %s\n   as host %s\n", demo.Name, api.Link(base, demo.Name, demo.JoinKey), api.Link(base, demo.Name, demo.HostKey))
+	}
+}
+
+// signingKeys takes the pair that was configured, or the one of the data
+// directory.
+func signingKeys(cfg Config, log *slog.Logger) (api.Keys, error) {
+	if cfg.API.Key != "" {
+		return api.Keys{ID: cfg.API.Key, Secret: cfg.API.Secret}, nil
+	}
+	keys, created, err := api.LoadKeys(keysFile(cfg))
+	if err != nil {
+		return keys, fmt.Errorf("%w; choose another folder with --data-dir, or set MIXDOWN_API_KEY and MIXDOWN_API_SECRET", err)
+	}
+	if created {
+		log.Info("made a key pair for tokens", "file", keysFile(cfg))
+	}
+	return keys, nil
+}
+
+// listen opens a TCP port; what it fails with names the flag.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, addr, taken(err))
+	}
+	return l, nil
+}
+
+// taken adds what to do to an error that says a port is in use.
+func taken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; stop what holds the port, or choose another", err)
+	}
+	return err
+}
+
+// serveHTTP serves on l and returns what ends it.
+func serveHTTP(l net.Listener, t *tls.Config, h http.Handler, log *slog.Logger, failed chan<- error) func() error {
+	s := &http.Server{
+		Handler:           h,
+		TLSConfig:         t,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second, // control connections are hijacked and have their own
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients that break off
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var err error
+		if t != nil {
+			err = s.ServeTLS(l, "", "")
+		} else {
+			err = s.Serve(l)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("http server at %v: %w", l.Addr(), err)
+		}
+	})
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/4)
+		defer cancel()
+		err := s.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+		wg.Wait()
+		return err
+	}
+}
+
+// tlsConfig finds or makes the certificate.
+func tlsConfig(cfg Config, log *slog.Logger) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.TLS.Mode == "files" {
+		files, err := newCertFiles(cfg.TLS.Cert, cfg.TLS.Key, time.Now)
+		if err != nil {
+			return nil, err
+		}
+		t.GetCertificate = files.Get
+		return t, nil
+	}
+	named, err := webrtc.Check(cfg.RTC.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	found, err := webrtc.Detect()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{"localhost"}
+	if name, err := os.Hostname(); err == nil && name != "" && name != "localhost" {
+		names = append(names, name)
+	}
+	loopback := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+	cert, err := selfSigned(filepath.Join(cfg.DataDir, "tls"), names, slices.Concat(loopback, named, found), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	log.Info("self-signed certificate: browsers warn once; compare what they show", "sha256", fingerprint(cert))
+	t.Certificates = []tls.Certificate{cert}
+	return t, nil
+}
+
+// host is how a browser addresses a listener: what it is bound to, or else
+// public, or else localhost.
+func host(l net.Listener, public netip.Addr) string {
+	a := l.Addr().(*net.TCPAddr)
+	name := "localhost"
+	switch ip := a.AddrPort().Addr().Unmap(); {
+	case !ip.IsUnspecified() && !ip.IsLoopback():
+		name = ip.String()
+	case ip.IsUnspecified() && public.IsValid():
+		name = public.String()
+	}
+	return net.JoinHostPort(name, strconv.Itoa(a.Port))
+}
+
+// lan is an address of this machine for others near it: IPv4 if there is one.
+func lan() netip.Addr {
+	found, err := webrtc.Detect()
+	if err != nil {
+		return netip.Addr{}
+	}
+	found = slices.DeleteFunc(found, func(ip netip.Addr) bool { return ip.IsLoopback() })
+	slices.SortStableFunc(found, func(a, b netip.Addr) int { return cmp.Compare(a.BitLen(), b.BitLen()) })
+	if len(found) == 0 {
+		return netip.Addr{}
+	}
+	return found[0]
+}
+
+func newLog(cfg LogConfig, out io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Level)) // Validate has seen it
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(out, opts))
+	}
+	return slog.New(slog.NewTextHandler(out, opts))
+}
