@@ -53,6 +53,7 @@ type Status struct {
 	GaveUp   bool
 	Sessions int
 	Attempts int
+	Asked    int           // for a keyframe, by the server
 	Answered time.Duration // from the offer to its answer
 	Picture  time.Duration // from the offer to the first whole keyframe, of the first session
 	Sound    time.Duration // from the offer to the first sound
@@ -176,8 +177,7 @@ func (b *Bot) session(ctx context.Context) (err error) {
 		}
 	})
 
-	refresh := make(chan struct{}, 1)
-	sender, err := b.tracks(pc, refresh, tasks)
+	sender, err := b.tracks(pc, tasks)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (b *Bot) session(ctx context.Context) (err error) {
 }
 
 // tracks adds what the bot sends and receives; the sender is nil for a viewer.
-func (b *Bot) tracks(pc *webrtc.PeerConnection, refresh chan struct{}, tasks *tasks) (*Sender, error) {
+func (b *Bot) tracks(pc *webrtc.PeerConnection, tasks *tasks) (*Sender, error) {
 	if b.clip == nil {
 		only := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
 		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
@@ -247,7 +247,7 @@ func (b *Bot) tracks(pc *webrtc.PeerConnection, refresh chan struct{}, tasks *ta
 		}
 		return nil, nil
 	}
-	sender, err := newSender(b.ID, b.schedule, b.clip, b.clips.Video, b.clips.Audio, refresh)
+	sender, err := newSender(b.ID, b.schedule, b.clip, b.clips.Video, b.clips.Audio)
 	if err != nil {
 		return nil, err
 	}
@@ -272,10 +272,7 @@ func (b *Bot) tracks(pc *webrtc.PeerConnection, refresh chan struct{}, tasks *ta
 			for _, p := range packets {
 				switch p.(type) {
 				case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-					select {
-					case refresh <- struct{}{}:
-					default:
-					}
+					b.update(func(s *Status) { s.Asked++ })
 				}
 			}
 		}

@@ -24,23 +24,23 @@ import (
 
 // Command is `mixdown load`, with its flags as kong reads them.
 type Command struct {
-	URL           string        `help:"The server." default:"http://127.0.0.1:8080" placeholder:"URL"`
-	Room          string        `help:"The room to join; it is made if the key pair may." default:"demo" placeholder:"NAME"`
-	Bots          int           `help:"How many bots join, send and receive." default:"9" placeholder:"N"`
-	Viewers       int           `help:"How many more only receive (WHEP)." default:"0" placeholder:"N"`
-	Listen        int           `help:"How many of them decode what they get and look for every tile and tone." default:"1" placeholder:"N"`
+	URL           string        `help:"The server (${default})." default:"http://127.0.0.1:8080" placeholder:"URL"`
+	Room          string        `help:"The room to join; it is made if the key pair may (${default})." default:"demo" placeholder:"NAME"`
+	Bots          int           `help:"How many bots join, send and receive (${default})." default:"9" placeholder:"N"`
+	Viewers       int           `help:"How many more only receive (WHEP; ${default})." default:"0" placeholder:"N"`
+	Listen        int           `help:"How many of them decode what they get and look for every tile and tone (${default})." default:"1" placeholder:"N"`
 	Duration      time.Duration `help:"How long to stay once all have joined; 0 until stopped." default:"30s"`
 	JSON          string        `name:"json" help:"Write the outcome as JSON, too; - writes it to the standard output." placeholder:"FILE"`
 	JoinKey       string        `help:"Join as people do, with the room's key (what stands behind # in its link), instead of minting tokens." placeholder:"KEY"`
 	APIKey        string        `name:"api-key" env:"MIXDOWN_API_KEY" help:"Key id to mint tokens with." placeholder:"ID"`
 	APISecret     string        `name:"api-secret" env:"MIXDOWN_API_SECRET" help:"Its secret." placeholder:"SECRET"`
-	DataDir       string        `help:"The server's data directory, to take the key pair from if none is given." env:"MIXDOWN_DATA_DIR" default:"data" placeholder:"DIR"`
+	DataDir       string        `help:"The server's data directory, to take the key pair from if none is given (${default})." env:"MIXDOWN_DATA_DIR" default:"data" placeholder:"DIR"`
 	Cache         string        `help:"Where clips are kept from run to run (default: the user's cache directory)." placeholder:"DIR"`
-	Size          string        `help:"Size of the pictures that bots send." default:"640x360" placeholder:"WxH"`
-	FPS           int           `name:"fps" help:"Their frames a second." default:"25" placeholder:"N"`
-	Bitrate       int           `help:"Their bit rate, kb/s." default:"500" placeholder:"N"`
+	Size          string        `help:"Size of the pictures that bots send (${default})." default:"640x360" placeholder:"WxH"`
+	FPS           int           `name:"fps" help:"Their frames a second (${default})." default:"25" placeholder:"N"`
+	Bitrate       int           `help:"Their bit rate, kb/s (${default})." default:"500" placeholder:"N"`
 	Sound         string        `help:"What bots say: speech (by espeak-ng, over a quiet tone) or tones alone, which measure better." enum:"speech,tones" default:"speech"`
-	Talkers       int           `help:"How many speak at once." default:"4" placeholder:"N"`
+	Talkers       int           `help:"How many speak at once (${default})." default:"4" placeholder:"N"`
 	Names         bool          `help:"Give bots people's names." default:"true" negatable:""`
 	Prefix        string        `help:"What bots' identities begin with (default: bot and three random digits, so that two runs do not take each other's places)." placeholder:"TEXT"`
 	First         int           `help:"Number of the first bot. Another run in the same room needs other numbers." default:"0" placeholder:"N"`

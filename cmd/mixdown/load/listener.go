@@ -98,7 +98,7 @@ type Tones struct {
 	Heard    int     `json:"heard"`            // of them, heard
 	Strange  int     `json:"strange"`          // tones of bots that had no turn
 	Spread   float64 `json:"spread_db"`        // largest distance between two heard in one slot
-	Own      float64 `json:"own_db,omitempty"` // loudest own tone against the others'; 0 if it never had a turn
+	Own      float64 `json:"own_db,omitempty"` // loudest own tone against the others' (as sent, if none was heard); 0 if it never had a turn
 	Level    float64 `json:"level_db"`         // of those heard, mean, against what was sent
 }
 
@@ -245,12 +245,13 @@ func (l *Listener) judge(slot int64) {
 	}
 	t := &l.tones
 	t.Slots++
-	if heard == 0 {
-		return
+	mean := 0.0 // as sent
+	if heard > 0 {
+		mean = sum / float64(heard)
 	}
-	mean := sum / float64(heard)
-	t.Level += (sum - float64(heard)*t.Level) / float64(t.Heard+heard)
-	t.Heard += heard
+	if t.Heard += heard; t.Heard > 0 {
+		t.Level += (sum - float64(heard)*t.Level) / float64(t.Heard)
+	}
 	t.Spread = max(t.Spread, high-low)
 	if own != 0 && (t.Own == 0 || own-mean > t.Own) {
 		t.Own = own - mean

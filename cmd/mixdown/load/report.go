@@ -97,6 +97,7 @@ type Summary struct {
 	TonesHeard int     `json:"tones_heard"`
 	Tones      int     `json:"tones_expected"`
 	Strange    int     `json:"tones_strange"`
+	Asked      int     `json:"keyframe_requests"` // from the server, to all
 	ToneSpread float64 `json:"tone_spread_db"`
 	OwnTone    float64 `json:"own_tone_db"` // the loudest; 0 if none was measured
 }
@@ -111,6 +112,7 @@ type Client struct {
 	Attempts int         `json:"attempts"`
 	Sessions int         `json:"sessions"`
 	Error    string      `json:"error,omitempty"`
+	Asked    int         `json:"keyframe_requests"` // from the server
 	Answer   float64     `json:"answer_ms"`
 	Join     float64     `json:"join_ms"`  // 0: never got a whole keyframe
 	Sound    float64     `json:"sound_ms"` // 0: never got sound
@@ -133,7 +135,7 @@ func (b *Bot) client(now time.Time) Client {
 	st, v, a := b.Status(), b.Video.Counts(), b.Audio.Counts()
 	c := Client{
 		ID: b.ID, Identity: b.Identity.ID, Name: b.Identity.Name, Role: string(b.Identity.Role),
-		Joined: st.Joined, Attempts: st.Attempts, Sessions: st.Sessions,
+		Joined: st.Joined, Attempts: st.Attempts, Sessions: st.Sessions, Asked: st.Asked,
 		Answer: millis(st.Answered), Join: millis(st.Picture), Sound: millis(st.Sound),
 		FPS: v.FPS(), Video: Track{v, v.Kbps()}, Audio: Track{a, a.Kbps()},
 	}
@@ -158,6 +160,7 @@ func (r *Report) summarize() {
 			continue
 		}
 		s.Joined++
+		s.Asked += c.Asked
 		answer = append(answer, c.Answer)
 		if c.Join == 0 {
 			s.NoPicture++
@@ -282,9 +285,10 @@ first picture p50 %.0f ms, p95 %.0f ms; first sound p50 %.0f ms; answer p50 %.0f
 frames/s      min %.1f, p50 %.1f; longest gap %d ms
 kb/s          video p50 %.0f, audio p50 %.0f
 packets lost  video %d, audio %d (%.3f %%); sound late %d times, longest gap %d ms
+asked         %d keyframes of the bots
 `, s.Joined, len(r.Clients), s.Rejoins, s.Join.P50, s.Join.P95, s.Sound.P50, s.Answer.P50,
 		s.FPS.Min, s.FPS.P50, s.VideoGap, s.VideoKbps.P50, s.AudioKbps.P50,
-		s.VideoLost, s.AudioLost, 100*s.Loss, s.AudioLate, s.AudioGap)
+		s.VideoLost, s.AudioLost, 100*s.Loss, s.AudioLate, s.AudioGap, s.Asked)
 	if err == nil && s.Listeners > 0 {
 		_, err = fmt.Fprintf(w, `tiles         %d of %d seen; age p50 %.0f ms, p95 %.0f ms, max %.0f ms
 tones         %d of %d heard, within %.1f dB; own tone %s dB; %d out of turn

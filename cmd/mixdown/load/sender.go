@@ -15,16 +15,12 @@ import (
 	"mixdown/codec"
 )
 
-const (
-	mtu = 1150 // of a payload: leaves room for RTP, SRTP and UDP in 1280
+// mtu is the size of a payload that leaves room for RTP, SRTP and UDP in 1280.
+const mtu = 1150
 
-	// A burst is sent a few packets at a time: the server's socket buffer is
-	// shared by all bots.
-	burst      = 8
-	burstPause = time.Millisecond
-)
-
-// Sender sends one bot's clip, in step with the wall clock, for one session.
+// Sender sends one bot's clip, in step with the wall clock, for one session. It
+// cannot answer a request for a keyframe with one: the clip's next is a second
+// away at most.
 type Sender struct {
 	id       int
 	schedule Schedule
@@ -38,13 +34,12 @@ type Sender struct {
 	packetizer             codec.Packetizer
 	picture, speech        rtp.Packet // reused; header fields are those of the next packet
 	pictureBase, soundBase uint32
-	sent                   int64 // number of the newest frame sent
-	stamp                  uint32
+	begun                  bool // a picture has been sent
 	talking                bool
 	levelID                uint8 // of the RFC 6464 header extension, 0 if not negotiated
 }
 
-func newSender(id int, s Schedule, clip *Clip, videoCodec, audioCodec *codec.Codec, refresh <-chan struct{}) (*Sender, error) {
+func newSender(id int, s Schedule, clip *Clip, videoCodec, audioCodec *codec.Codec) (*Sender, error) {
 	stream := fmt.Sprintf("bot-%d", id)
 	video, err := webrtc.NewTrackLocalStaticRTP(capabilityOf(videoCodec), "video", stream)
 	if err != nil {
@@ -55,7 +50,7 @@ func newSender(id int, s Schedule, clip *Clip, videoCodec, audioCodec *codec.Cod
 		return nil, err
 	}
 	t := &Sender{
-		id: id, schedule: s, clip: clip, video: video, audio: audio, refresh: refresh,
+		id: id, schedule: s, clip: clip, video: video, audio: audio,
 		videoCodec: videoCodec, audioCodec: audioCodec, packetizer: videoCodec.Payload.NewPacketizer(),
 		pictureBase: rand.Uint32(), soundBase: rand.Uint32(),
 	}
@@ -82,7 +77,6 @@ func (t *Sender) Run(ctx context.Context) error {
 	frame, packet := t.schedule.Frame(t.id, now), t.schedule.Packet(t.id, now)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	fresh := true // the next frame is to be decodable on its own
 	for {
 		frameAt, packetAt := t.schedule.FrameTime(t.id, frame), t.schedule.PacketTime(t.id, packet)
 		next := frameAt
@@ -93,9 +87,6 @@ func (t *Sender) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.refresh:
-			fresh = true
-			continue
 		case <-timer.C:
 		}
 		var err error
@@ -103,8 +94,7 @@ func (t *Sender) Run(ctx context.Context) error {
 			err = t.sendSound(packet)
 			packet++
 		} else {
-			err = t.sendPicture(ctx, frame, fresh)
-			fresh = false
+			err = t.sendPicture(frame)
 			frame++
 		}
 		if errors.Is(err, io.ErrClosedPipe) {
@@ -116,65 +106,31 @@ func (t *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// sendPicture sends frame n. A clip cannot be made to have a keyframe where it
-// has none; so with fresh all frames since the last one go out again, at once,
-// their timestamps squeezed into the time since the newest frame sent.
-func (t *Sender) sendPicture(ctx context.Context, n int64, fresh bool) error {
+// sendPicture sends frame n of the clip. The first one is a keyframe.
+func (t *Sender) sendPicture(n int64) error {
 	clip := t.clip.Idle
 	if t.schedule.TalkingFrame(t.id, n) {
 		clip = t.clip.Talk
 	}
-	loop := int64(len(clip))
-	stamp := t.pictureStamp(n)
-	if fresh {
-		key := n
-		for n-key < loop && !clip[key%loop].Keyframe {
-			key--
-		}
-		step := uint32(90) // RTP ticks; small, yet enough to tell frames apart
-		if t.sent > 0 {
-			step = min(step, (stamp-t.stamp)/uint32(n-key+2))
-		}
-		for at, sent := key, 0; at < n; at++ {
-			packets, err := t.write(clip[at%loop].Data, stamp-uint32(n-at)*step)
-			if err != nil {
-				return err
-			}
-			if sent += packets; sent >= burst {
-				sent = 0
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(burstPause):
-				}
-			}
-		}
+	frame := &clip[n%int64(len(clip))]
+	if !t.begun && !frame.Keyframe {
+		return nil
 	}
-	t.sent, t.stamp = n, stamp
-	_, err := t.write(clip[n%loop].Data, stamp)
-	return err
-}
-
-// pictureStamp returns the RTP timestamp of frame n.
-func (t *Sender) pictureStamp(n int64) uint32 {
-	return t.pictureBase + uint32(n*int64(t.videoCodec.ClockRate)/int64(t.schedule.FPS))
-}
-
-// write sends one coded picture and returns the number of its packets.
-func (t *Sender) write(data []byte, stamp uint32) (int, error) {
-	payloads, err := t.packetizer.Packetize(codec.Unit{Codec: t.videoCodec, Data: data}, mtu)
+	t.begun = true
+	payloads, err := t.packetizer.Packetize(codec.Unit{Codec: t.videoCodec, Data: frame.Data, Keyframe: frame.Keyframe}, mtu)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	p := &t.picture
+	p.Timestamp = t.pictureBase + uint32(n*int64(t.videoCodec.ClockRate)/int64(t.schedule.FPS))
 	for i, payload := range payloads {
-		p.Timestamp, p.Payload, p.Marker = stamp, payload, i == len(payloads)-1
+		p.Payload, p.Marker = payload, i == len(payloads)-1
 		if err := t.video.WriteRTP(p); err != nil {
-			return i, err
+			return err
 		}
 		p.SequenceNumber++
 	}
-	return len(payloads), nil
+	return nil
 }
 
 // sendSound sends packet n: what is said, in the bot's turn, or silence.
