@@ -7,7 +7,7 @@ duration=${1:-30s}
 failed=()
 
 while IFS=: read -r file target; do
-  package=./$(dirname "$file")
+  package=$(dirname "$file")
   echo "fuzz: $target in $package for $duration"
   go test -run '^$' -fuzz "^$target\$" -fuzztime "$duration" "$package" || failed+=("$package $target")
 done < <(grep -roE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' --exclude-dir={.cache,node_modules} . |

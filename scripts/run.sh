@@ -16,22 +16,12 @@ http=http://127.0.0.1:$HTTP_PORT
 
 die() { echo "run: $*" >&2; exit 1; }
 
-mkdir -p "$DATA" .cache/run
-# One pair of keys for the server and the bots, kept from run to run so that
-# links stay good.
-if [ -z "${MIXDOWN_API_KEY:-}" ] || [ -z "${MIXDOWN_API_SECRET:-}" ]; then
-  if [ ! -s "$DATA/run.keys" ]; then
-    (umask 077 && printf 'MIXDOWN_API_KEY=%s\nMIXDOWN_API_SECRET=%s\n' \
-      "$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')" "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >"$DATA/run.keys")
-  fi
-  # shellcheck source=/dev/null
-  . "$DATA/run.keys"
-fi
-export MIXDOWN_API_KEY MIXDOWN_API_SECRET
-
+mkdir -p .cache/run
 if [ "${1:-}" = load ]; then
   curl -fsS -o .cache/run/ready "$http/readyz" 2>/dev/null || die "no server answers at $http; start one with make run"
-  exec bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --duration 0
+  # Names of their own: a second bot of one identity would take over the first one's place.
+  exec bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --prefix "more$$" --first "${FIRST:-50}" \
+    --duration 0 --data-dir "$DATA"
 fi
 
 # taken PROTOCOL PORT reads the kernel's table (0A: a listener): no tool needed.
@@ -58,42 +48,33 @@ trap stop EXIT
 trap 'echo; exit 0' INT TERM HUP
 
 # shellcheck disable=SC2086 # flags are several words
-bin/mixdown serve --http-addr ":$HTTP_PORT" --https-addr ":$HTTPS_PORT" --tls self \
-  --rtc-port "$RTC_PORT" --data-dir "$DATA" ${SERVE_FLAGS:-} >.cache/run/server.log 2>&1 </dev/null &
+bin/mixdown serve --http-addr ":$HTTP_PORT" --https-addr ":$HTTPS_PORT" --tls self --rtc-port "$RTC_PORT" \
+  --data-dir "$DATA" --demo-room "$room" ${SERVE_FLAGS:-} >.cache/run/server.log 2>&1 </dev/null &
 server=$!
 
+ready() { curl -fs -o .cache/run/ready "$http/readyz" 2>/dev/null; }
 for _ in $(seq 150); do
-  curl -fs -o .cache/run/ready "$http/readyz" 2>/dev/null && break
-  kill -0 "$server" 2>/dev/null || break
+  if ready || ! kill -0 "$server" 2>/dev/null; then break; fi
   sleep 0.2
 done
-curl -fs -o .cache/run/ready "$http/readyz" || {
+ready || {
   tail -n 20 .cache/run/server.log >&2
   die "the server did not come up; all that it said is in .cache/run/server.log"
 }
 
-# api METHOD PATH [BODY] calls REST as the operator; the token never stands in
-# the process table.
-api() {
-  curl -sS -X "$1" -H @.cache/run/auth -H 'Content-Type: application/json' ${3:+--data "$3"} "$http/api/v1$2"
-}
-(umask 077 && printf 'Authorization: Bearer %s\n' \
-  "$(bin/mixdown token --room '*' --identity make-run --name 'make run' --role host)" >.cache/run/auth)
-api POST /rooms "{\"name\": \"$room\"}" >.cache/run/created # a conflict if it is there from before
-key=$(api GET "/rooms/$room" | sed -nE 's/.*"join_key": ?"([^"]+)".*/\1/p')
-[ -n "$key" ] || die "could not make the room: $(cat .cache/run/created)"
-
 if [ "$BOTS" -gt 0 ]; then
-  bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --duration 0 >.cache/run/bots.log 2>&1 </dev/null &
+  bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --duration 0 --data-dir "$DATA" \
+    >.cache/run/bots.log 2>&1 </dev/null &
   bots=$!
 fi
 
-lan=$(hostname -I 2>/dev/null | tr ' ' '\n' | grep -m 1 -E '^[0-9.]+$' || true)
+# link PATTERN picks a link to the room from what the server has printed.
+link() { grep -oE -m 1 "^room $room +$1[^ ]*" .cache/run/server.log | sed 's/.* //'; }
 cat <<END
 
   The room is open:
-    http://localhost:$HTTP_PORT/r/$room#$key      on this machine
-    https://${lan:-localhost}:$HTTPS_PORT/r/$room#$key   from a phone; it warns once, the certificate is this server's own
+    $(link 'http://')   on this machine
+    $(link 'https://')   from a phone; it warns once, as the certificate is this server's own
 
   $BOTS people are coming in. Logs: .cache/run/server.log, .cache/run/bots.log. Ctrl-C stops all of it.
 
