@@ -12,6 +12,7 @@ const room = "guarded";
 /** @type {import("playwright-core").Browser} */ let browser;
 /** @type {Peer} */ let ada;
 let offer = "";
+let freezes = 0; // while it began
 
 before(async () => {
   server = await Server.start();
@@ -20,6 +21,7 @@ before(async () => {
   await server.room(room);
   ada = await Peer.join(browser, pages.url, server, { room, id: "ada", voice: voices.ada });
   await until("ada receives", async () => (await ada.stats()).framesDecoded > 25);
+  freezes = (await ada.stats()).freezes;
   offer = await ada.page.evaluate(() => window.peer.pc.localDescription?.sdp ?? "");
 });
 after(async () => {
@@ -76,6 +78,6 @@ test("the token that the command line prints is good", async () => {
 test("the room went on undisturbed", async () => {
   const before = await ada.stats();
   await until("ada's picture goes on", async () => (await ada.stats()).framesDecoded > before.framesDecoded + 25);
-  assert.equal((await ada.stats()).freezes, 0);
+  assert.equal((await ada.stats()).freezes, freezes);
   assert.deepEqual((await server.participants(room)).map((p) => p.id), ["ada"]);
 });

@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { mint } from "./token.js";
 import { until } from "./until.js";
 
-const binary = process.env.MIXDOWN_BIN ?? fileURLToPath(new URL("../../../../bin/mixdown", import.meta.url));
+const binary = process.env.E2E_BIN ?? fileURLToPath(new URL("../../../../bin/mixdown", import.meta.url));
 
 /** A `mixdown serve` of its own: free ports, a data directory that goes away, a log that is kept for failures. */
 export class Server {
@@ -25,7 +25,7 @@ export class Server {
 
   /** @param {string[]} flags more flags of serve */
   static async start(...flags) {
-    if (!existsSync(binary)) throw new Error(`${binary}: not there; build it with "make build" or name another in MIXDOWN_BIN`);
+    if (!existsSync(binary)) throw new Error(`${binary}: not there; build it with "make build" or name another in E2E_BIN`);
     const server = new Server();
     server.#dir = await mkdtemp(join(tmpdir(), "mixdown-e2e-"));
     const [http, rtc] = [await freePort(false), await freePort(true)];
@@ -35,6 +35,10 @@ export class Server {
     const child = spawn(binary, args, { env: server.env, stdio: ["ignore", "pipe", "pipe"] });
     server.#process = child;
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text) => (server.log += text));
+    child.once("exit", (code, signal) => {
+      // A server that ends by itself is why everything after it fails.
+      if (server.#process) console.error(`mixdown serve ended by itself (${signal ?? `code ${code}`}):\n${server.log.slice(-20_000)}`);
+    });
     try {
       await until("the server is ready", async () => {
         if (child.exitCode !== null) throw new Error(`mixdown serve ended with code ${child.exitCode}`);
