@@ -3,6 +3,7 @@ package webrtc
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 	"mixdown/mixer"
 )
 
+var discard = slog.New(slog.DiscardHandler)
+
 // patience is how long a test waits for what has to come.
 const patience = 10 * time.Second
 
 func newTransport(t testing.TB, rooms Rooms) *Transport {
 	t.Helper()
-	tr, err := New(Config{}, fakeCodecs(), rooms, slog.New(slog.DiscardHandler))
+	tr, err := New(Config{}, fakeCodecs(), rooms, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +81,10 @@ func newClient(t testing.TB, cfg clientConfig) *client {
 	c := &client{t: t, pc: pc, up: make(chan struct{}),
 		rtp: make(chan *rtp.Packet, 4096), sound: make(chan *rtp.Packet, 4096), rtcp: make(chan []rtcp.Packet, 4096)}
 	t.Cleanup(c.close)
+	var once sync.Once
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
-			close(c.up)
+			once.Do(func() { close(c.up) })
 		}
 	})
 	pc.OnTrack(func(tr *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {

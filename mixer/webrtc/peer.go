@@ -35,6 +35,7 @@ var (
 // as the session and owns all the others, the source's loop and the sink's.
 type peer struct {
 	id      string
+	cname   string // of both tracks (RFC 3550, section 6.5.1), and of their one media stream
 	session mixer.Session
 	log     *slog.Logger
 	meter   *meter

@@ -272,7 +272,7 @@ func (s *sink) report(now time.Time) bool {
 			out = append(out, r)
 			sdes.Chunks = append(sdes.Chunks, rtcp.SourceDescriptionChunk{
 				Source: o.ssrc,
-				Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.peer.id}},
+				Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.peer.cname}},
 			})
 		}
 	}

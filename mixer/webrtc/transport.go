@@ -212,7 +212,7 @@ func (t *Transport) Offer(ctx context.Context, s mixer.Session, text string) (mi
 		return mixer.Answer{}, err
 	}
 	p := &peer{
-		id: rand.Text(), session: s, meter: t.meter, offer: o,
+		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, offer: o,
 		ready: make(chan struct{}), connected: make(chan struct{}), closed: make(chan struct{}),
 	}
 	p.log = t.log.With("session", p.id[:8], "room", s.Room, "participant", s.Identity.ID, "kind", kind(s))
@@ -266,7 +266,7 @@ func (t *Transport) connect(ctx context.Context, p *peer) error {
 		if l.in {
 			dir = webrtc.RTPTransceiverDirectionSendrecv
 		}
-		tr := &track{kind: k, stream: p.id}
+		tr := &track{kind: k, stream: p.cname}
 		tracks[l.kind] = tr
 		if _, err := pc.AddTransceiverFromTrack(tr, webrtc.RTPTransceiverInit{Direction: dir}); err != nil {
 			return fmt.Errorf("add %s track: %w", l.kind, err)
