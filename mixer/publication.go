@@ -135,6 +135,11 @@ func (p *Publication) decodeNext() bool {
 		}
 		return false
 	}
+	if len(p.units) == 0 { // dropped while p stood in line
+		p.inLine = false
+		p.mu.Unlock()
+		return false
+	}
 	u := p.units[0]
 	n := copy(p.units, p.units[1:])
 	p.units[n] = codec.Unit{}
@@ -181,7 +186,7 @@ func (p *Publication) decode(u codec.Unit) (*codec.Frame, error) {
 	}
 	f, err := p.decoder.Decode(u)
 	if err != nil {
-		return f, fmt.Errorf("decode %s: %w", u.Codec.Name, err)
+		return f, err // it names the codec
 	}
 	return f, nil
 }
