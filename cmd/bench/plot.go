@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // chart is one plot: a value of the server over the number of bots.
@@ -35,6 +36,7 @@ func (c chart) draw(path string, servers []Sample) error {
 	p := plot.New()
 	p.Title.Text = c.title
 	p.Title.Padding = vg.Points(8)
+	p.BackgroundColor = color.White
 	p.X.Label.Text = "people (bots at 640x360, 25 fps)"
 	p.Y.Label.Text = c.y
 	p.X.Min, p.Y.Min = 0, 0
@@ -58,7 +60,7 @@ func (c chart) draw(path string, servers []Sample) error {
 	}
 	ink := color.RGBA{R: 32, G: 96, B: 192, A: 255}
 	line.Color, line.Width = ink, vg.Points(2)
-	dots.Color, dots.Radius = ink, vg.Points(3)
+	dots.Color, dots.Radius, dots.Shape = ink, vg.Points(3), draw.CircleGlyph{}
 	p.Add(grid, line, dots)
 	return p.Save(6*vg.Inch, 3.5*vg.Inch, path)
 }
