@@ -304,18 +304,13 @@ func (c *Command) stay(ctx context.Context, bots []*Bot, progress *Progress) *Re
 
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	soon := time.NewTicker(20 * time.Millisecond) // until all are in
+	defer soon.Stop()
 	var end <-chan time.Time
-	complete := false
 	gone := 0
 	pace := &pace{at: began}
 watching:
 	for {
-		if !complete && settled(bots) == len(bots) {
-			complete = true
-			if c.Duration > 0 {
-				end = time.After(c.Duration)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			break watching
@@ -325,6 +320,14 @@ watching:
 			if gone++; gone == len(bots) {
 				break watching // nobody got in
 			}
+		case <-soon.C:
+			if settled(bots) < len(bots) {
+				continue
+			}
+			soon.Stop()
+			if c.Duration > 0 {
+				end = time.After(c.Duration)
+			}
 		case now := <-tick.C:
 			progress.Show(now, false, "%s", pace.line(bots, now))
 		}
@@ -333,7 +336,7 @@ watching:
 	now := time.Now()
 	r := &Report{
 		URL: c.URL, Room: c.Room, Began: began.UTC(), Seconds: now.Sub(began).Seconds(), Bots: c.Bots, Viewers: c.Viewers,
-		Size: c.Size, FPS: c.FPS, Sent: c.Bitrate, CPU: (cpuTime() - cpu).Seconds() / now.Sub(began).Seconds(),
+		Size: c.Size, FPS: c.FPS, Speech: c.Sound == "speech", Sent: c.Bitrate, CPU: (cpuTime() - cpu).Seconds() / now.Sub(began).Seconds(),
 	}
 	for _, b := range bots {
 		r.Clients = append(r.Clients, b.client(now))

@@ -59,7 +59,7 @@ func (p *pace) line(bots []*Bot, now time.Time) string {
 		if b.Status().In {
 			in++
 		}
-		v, a := b.Video.Counts(), b.Audio.Counts()
+		v, a := b.Video.Counts(now), b.Audio.Counts(now)
 		frames, bytes = frames+v.Frames, bytes+v.Bytes+a.Bytes
 		packets, lost = packets+v.Packets+a.Packets, lost+v.Lost+a.Lost
 	}

@@ -128,12 +128,15 @@ func (r *Receiver) Take(h *rtp.Header, size, payload int, now time.Time) {
 	r.last = now
 }
 
-// Counts returns what has been counted so far.
-func (r *Receiver) Counts() Counts {
+// Counts returns what has been counted up to now. A gap that lasts still is one.
+func (r *Receiver) Counts(now time.Time) Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.counts
 	c.Lost += r.seen.lost()
+	if !r.last.IsZero() {
+		c.GapMillis = max(c.GapMillis, now.Sub(r.last).Milliseconds())
+	}
 	return c
 }
 

@@ -65,6 +65,7 @@ type Report struct {
 	Viewers int       `json:"viewers"`
 	Size    string    `json:"size"`
 	FPS     int       `json:"fps"`
+	Speech  bool      `json:"speech"`
 	Sent    int       `json:"sent_kbps"` // of pictures, a bot, as coded
 	Summary Summary   `json:"summary"`
 	Clients []Client  `json:"clients"`
@@ -132,7 +133,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // client takes the outcome of a bot.
 func (b *Bot) client(now time.Time) Client {
-	st, v, a := b.Status(), b.Video.Counts(), b.Audio.Counts()
+	st, v, a := b.Status(), b.Video.Counts(now), b.Audio.Counts(now)
 	c := Client{
 		ID: b.ID, Identity: b.Identity.ID, Name: b.Identity.Name, Role: string(b.Identity.Role),
 		Joined: st.Joined, Attempts: st.Attempts, Sessions: st.Sessions, Asked: st.Asked,
@@ -290,9 +291,13 @@ asked         %d keyframes of the bots
 		s.FPS.Min, s.FPS.P50, s.VideoGap, s.VideoKbps.P50, s.AudioKbps.P50,
 		s.VideoLost, s.AudioLost, 100*s.Loss, s.AudioLate, s.AudioGap, s.Asked)
 	if err == nil && s.Listeners > 0 {
+		note := ""
+		if r.Speech {
+			note = " (or others' speech there: --sound tones tells)"
+		}
 		_, err = fmt.Fprintf(w, `tiles         %d of %d seen; age p50 %.0f ms, p95 %.0f ms, max %.0f ms
-tones         %d of %d heard, within %.1f dB; own tone %s dB; %d out of turn
-`, s.TilesSeen, s.Tiles, s.AgeP50, s.AgeP95, s.AgeMax, s.TonesHeard, s.Tones, s.ToneSpread, ownTone(s.OwnTone), s.Strange)
+tones         %d of %d heard, within %.1f dB; own tone %s dB%s; %d out of turn
+`, s.TilesSeen, s.Tiles, s.AgeP50, s.AgeP95, s.AgeMax, s.TonesHeard, s.Tones, s.ToneSpread, ownTone(s.OwnTone), note, s.Strange)
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(w, "load itself   %.2f cores\n", r.CPU)
