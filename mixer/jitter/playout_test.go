@@ -294,6 +294,26 @@ func TestDelayReturnsAfterAnOutage(t *testing.T) {
 	}
 }
 
+// A sender whose clock is off neither runs us dry nor piles up.
+func TestDrift(t *testing.T) {
+	for _, ppm := range []int{-1000, 1000} {
+		l := newLink(t, 20)
+		l.late = func(now int) int { return 400 + now*ppm/1_000_000 }
+		l.run(5000)
+		before := l.heard.Delay
+		for range 8 {
+			l.run(20_000)
+			if d := (l.heard.Delay - before).Abs(); d > 25*time.Millisecond {
+				t.Fatalf("%d ppm: delay from %v to %v", ppm, before, l.heard.Delay)
+			}
+		}
+		s := l.p.Stats()
+		if s.Lost+s.Dropped+s.Late > 0 || s.Concealed > 400*time.Millisecond {
+			t.Errorf("%d ppm: %+v", ppm, s)
+		}
+	}
+}
+
 func TestLossIsRepaired(t *testing.T) {
 	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 5))

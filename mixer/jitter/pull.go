@@ -123,16 +123,15 @@ func (p *Playout) fill(want, n int, must bool, now time.Time) {
 			p.conceal(want - p.frames())
 			continue
 		}
-		// decoded ahead of time, it would not have been late for some pulls yet
-		spare += p.length(int64(p.frames() / n * n))
 		switch what {
 		case stepLost:
 			p.repair(e, gap)
 		case stepRest:
 			p.conceal(gap)
 		}
+		// decoded ahead of time, it would not have been late for some pulls yet
+		v.spare = spare + p.length(int64(p.frames()/n*n))
 		p.decode(e)
-		v.spare = spare
 	}
 }
 
