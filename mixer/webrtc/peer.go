@@ -125,6 +125,7 @@ func (p *peer) join(rooms Rooms) {
 			return
 		}
 		defer pub.Close()
+		defer p.source.leave()
 		p.source.published(pub)
 		loops.Go(func() { p.source.run(p.closed) })
 	}
@@ -135,9 +136,11 @@ func (p *peer) join(rooms Rooms) {
 			return
 		}
 		defer sub.Close()
+		defer p.sink.leave()
 		p.sink.subscribed(sub)
 		loops.Go(func() { p.sink.run(p.closed) })
 	}
+	p.log.Info("session connected", "remote", p.remote())
 	<-p.closed
 }
 

@@ -132,6 +132,13 @@ func (s *sink) subscribed(sub Subscription) {
 	sub.RequestKeyframe()
 }
 
+// leave ends the requests to the room.
+func (s *sink) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sub = nil
+}
+
 func (s *sink) subscription() Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +149,7 @@ func (s *sink) subscription() Subscription {
 func (s *sink) run(done <-chan struct{}) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
-	reported := false
+	reported := 0
 	for {
 		select {
 		case <-done:
@@ -150,9 +157,9 @@ func (s *sink) run(done <-chan struct{}) {
 		case <-s.wake:
 			now := time.Now()
 			s.drain(now)
-			// The first report goes out with the first packets: until it is there a
-			// client cannot play sound and pictures in sync.
-			if !reported {
+			// The first report goes out with a stream's first packet: until it is there
+			// a client cannot play sound and pictures in sync.
+			if s.begun() > reported {
 				reported = s.report(now)
 			}
 		case now := <-tick.C:
@@ -260,8 +267,18 @@ func (s *sink) ask(now time.Time) {
 	}
 }
 
-// report sends sender reports and reports whether there was anything to tell.
-func (s *sink) report(now time.Time) bool {
+// begun is how many streams have sent anything.
+func (s *sink) begun() (n int) {
+	for _, o := range []*outgoing{s.audio, s.video} {
+		if o != nil && o.last != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// report sends sender reports and returns for how many streams.
+func (s *sink) report(now time.Time) int {
 	var out []rtcp.Packet
 	sdes := new(rtcp.SourceDescription)
 	for _, o := range []*outgoing{s.audio, s.video} {
@@ -276,14 +293,13 @@ func (s *sink) report(now time.Time) bool {
 			})
 		}
 	}
-	if len(out) == 0 {
-		return false
+	if len(out) > 0 {
+		s.peer.writeRTCP(append(out, sdes))
 	}
-	s.peer.writeRTCP(append(out, sdes))
-	return true
+	return len(sdes.Chunks)
 }
 
-// stream returns the outgoing stream of an SSRC, or nil.
+// streamOf returns the outgoing stream of an SSRC, or nil.
 func (s *sink) streamOf(ssrc uint32) *outgoing {
 	for _, o := range []*outgoing{s.audio, s.video} {
 		if o != nil && o.ssrc == ssrc {

@@ -50,6 +50,7 @@ type source struct {
 	// stay in order; the room answers through keyWant and asked, which need no lock.
 	mu        sync.Mutex
 	pub       Publication
+	left      bool
 	pending   []codec.Unit
 	assembler *jitter.Assembler
 	streams   [2]stream // video, audio
@@ -112,6 +113,13 @@ func (s *source) published(pub Publication) {
 	s.pending = nil
 }
 
+// leave ends the flow of units: what still comes in is for nobody.
+func (s *source) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pub, s.left = nil, true
+}
+
 // packet takes one RTP packet. raw is valid until it returns.
 func (s *source) packet(raw []byte, now time.Time) {
 	p := &s.packets
@@ -165,6 +173,7 @@ func (s *source) deliver(units []codec.Unit) {
 		switch {
 		case s.pub != nil:
 			s.pub.WriteUnit(u)
+		case s.left:
 		case len(s.pending) < maxPending:
 			s.pending = append(s.pending, u)
 		default:

@@ -439,6 +439,29 @@ func (t *Transport) Session(id string) (mixer.Session, bool) {
 	return p.session, true
 }
 
+// Stats are what a client's receiver reports say of the pictures it gets, or
+// of the sound if it gets no pictures.
+type Stats struct {
+	Loss float64       // share of the packets since its last report
+	RTT  time.Duration // 0 while unknown
+}
+
+// Stats returns how a session's receiving goes.
+func (t *Transport) Stats(id string) (Stats, bool) {
+	p := t.peer(id)
+	if p == nil || p.sink == nil {
+		return Stats{}, false
+	}
+	o := p.sink.video
+	if o == nil {
+		o = p.sink.audio
+	}
+	if o == nil {
+		return Stats{}, false
+	}
+	return Stats{Loss: float64(o.quality.lost.Load()) / 256, RTT: time.Duration(o.quality.rtt.Load())}, true
+}
+
 // peer returns the session of an ID that has not ended, or nil.
 func (t *Transport) peer(id string) *peer {
 	t.mu.Lock()
