@@ -73,6 +73,7 @@ type Config struct {
 	Page     fs.FS // the built join page; without an index.html a note stands in for it
 
 	Open           bool          // rooms come into being when somebody joins
+	MaxOpen        int           // how many of those there may be; 0 means 100
 	TokenTTL       time.Duration // of tokens that joining gives; 0 means 24 hours
 	ICEServers     []ICEServer
 	PublicURL      string   // how the world reaches this server; empty: as the request did
@@ -95,6 +96,7 @@ type API struct {
 	rest    huma.API
 	page    page
 	hub     *hub
+	open    *openRooms
 	removed *removals
 	doors   *doors
 	meters  meters
@@ -121,6 +123,9 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 	if cfg.TokenTTL == 0 {
 		cfg.TokenTTL = 24 * time.Hour
 	}
+	if cfg.MaxOpen == 0 {
+		cfg.MaxOpen = 100
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -133,6 +138,7 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 		meters:  newMeters(),
 		snaps:   make(chan struct{}, 2),
 	}
+	a.open = &openRooms{rooms: cfg.Rooms, max: cfg.MaxOpen, busy: a.hub.busy, asked: map[string]time.Time{}}
 	var err error
 	if a.page, err = newPage(cfg.Page); err != nil {
 		return nil, err
@@ -189,13 +195,19 @@ func (a *API) ensure(room string) error {
 	if !validRoom(room) {
 		return badRoomName(room)
 	}
-	if _, known := a.cfg.Registry.Get(room); !known && !a.cfg.Open && !slices.Contains(a.cfg.Rooms.Rooms(), room) {
-		return newProblem(http.StatusNotFound, "there is no room %q; make it with POST /api/v1/rooms, or set rooms.open to let rooms come into being by themselves", room)
+	if _, known := a.cfg.Registry.Get(room); known {
+		if _, err := a.cfg.Rooms.CreateRoom(mixer.RoomConfig{Name: room}); err != nil {
+			return fmt.Errorf("room %q: %w", room, err)
+		}
+		return nil
 	}
-	if _, err := a.cfg.Rooms.CreateRoom(mixer.RoomConfig{Name: room}); err != nil {
-		return fmt.Errorf("room %q: %w", room, err)
+	if a.cfg.Open {
+		return a.open.ensure(room, a.cfg.Now())
 	}
-	return nil
+	if slices.Contains(a.cfg.Rooms.Rooms(), room) {
+		return nil // made by another part of the server
+	}
+	return newProblem(http.StatusNotFound, "there is no room %q; make it with POST /api/v1/rooms, or set rooms.open to let rooms come into being by themselves", room)
 }
 
 // validRoom reports whether room can name a room: 1 to 64 letters, digits, dots,

@@ -47,6 +47,18 @@ func (h *hub) drop(s *control) {
 	h.wg.Done()
 }
 
+// busy reports whether a room has connections.
+func (h *hub) busy(room string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.live {
+		if s.room == room {
+			return true
+		}
+	}
+	return false
+}
+
 // end ends the connections of one identity in a room.
 func (h *hub) end(room, id string, reason error) {
 	h.mu.Lock()

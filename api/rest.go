@@ -36,7 +36,8 @@ func bearer(ctx context.Context) Bearer {
 func (a *API) restRoutes() {
 	cfg := huma.DefaultConfig("mixdown", a.cfg.Version)
 	cfg.CreateHooks = nil // no $schema fields and no Link headers in answers
-	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", "" // the document is served below
+	// The document is served by describe.
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.Info.Description = "Control plane of a mixdown server: rooms, participants, and the signalling of their media. Errors are problem details (RFC 9457)."
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "HS256; from joining a room, or from `mixdown token`"},

@@ -126,6 +126,30 @@ func TestWHIPOpenRooms(t *testing.T) {
 	b.offer("/whip/fresh2", b.token("ada", mixer.Participant, "fresh2"), sdp).is(http.StatusServiceUnavailable)
 }
 
+// Open rooms are bounded, and go when nobody has been there for a while.
+func TestOpenRoomsGo(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Open, c.MaxOpen = true, 2 })
+	b.room()
+	ask := func(room string) *result {
+		return &result{b, b.do("POST", "/api/v1/rooms/"+room+"/join", "", map[string]any{"name": "Ada", "key": "joinkey1"})}
+	}
+	ask("one").is(http.StatusOK)
+	ask("two").is(http.StatusOK)
+	ask("three").is(http.StatusServiceUnavailable)
+	ask("demo").is(http.StatusOK) // was made by REST
+	ask("one").is(http.StatusOK)
+	b.rooms.set("one", func(s *mixer.State) { s.Participants = append(s.Participants, mixer.Member{ID: "ada"}) })
+	b.clock.add(openLinger)
+	ask("three").is(http.StatusOK)
+	if got := b.rooms.Rooms(); slices.Contains(got, "two") || !slices.Contains(got, "one") || !slices.Contains(got, "demo") {
+		t.Errorf("rooms %q", got)
+	}
+	ask("two").is(http.StatusServiceUnavailable)
+	b.want(b.do("DELETE", "/api/v1/rooms/one", b.token("op", mixer.Host, AnyRoom), nil), http.StatusNoContent)
+	b.clock.add(openLinger)
+	ask("two").is(http.StatusOK)
+}
+
 func TestWHIPSession(t *testing.T) {
 	b := newBench(t)
 	b.room()

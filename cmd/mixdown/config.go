@@ -225,6 +225,9 @@ func Load(file string, environ []string, flags map[string]any) (c Config, warnin
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
 			key, ok := byName[name]
+			if value == "" {
+				return "", nil // compose files set what is not set to nothing
+			}
 			if !ok {
 				warnings = append(warnings, fmt.Sprintf("environment: %s is no key of mixdown; did you mean %s?", name, nearest(name, keysOf(byName))))
 			}

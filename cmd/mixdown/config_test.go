@@ -40,7 +40,7 @@ rooms: {open: true, token_ttl: 90m}
 log:
 `)
 	env := []string{
-		"MIXDOWN_HTTP_ADDR=:2", "MIXDOWN_RTC_PORT=1002", "MIXDOWN_RTC_ADDRESS=198.51.100.2,2001:db8::2", "HOME=/root",
+		"MIXDOWN_HTTP_ADDR=:2", "MIXDOWN_RTC_PORT=1002", "MIXDOWN_RTC_ADDRESS=198.51.100.2,2001:db8::2", "HOME=/root", "MIXDOWN_TLS_MODE=",
 		"MIXDOWN_PORT_8080_TCP=tcp://10.0.0.1:8080", "MIXDOWN_API_KEY=k", "MIXDOWN_API_SECRET=" + strings.Repeat("s", 32),
 	}
 	c, warnings, err := Load(file, env, map[string]any{"rtc.port": 1003, "http.public_url": "https://x.example"})
