@@ -467,3 +467,37 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 }
+
+func TestConfig(t *testing.T) {
+	if err := (Config{}).WithDefaults().Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
+	for _, c := range []Config{
+		{Rate: 44100}, {Channels: 3}, {MaxOpen: -1}, {Threshold: 5}, {Hold: 1},
+	} {
+		if c.WithDefaults().Validate() == nil {
+			t.Errorf("%+v passes", c)
+		}
+	}
+}
+
+func TestRemoveEndsTheSound(t *testing.T) {
+	b := NewBus(Config{Channels: 2})
+	s, o := b.Add(), b.Add()
+	for range 5 {
+		say(s, &sine{freq: 400, amp: 9000})
+		b.Step()
+	}
+	if len(b.Mix()) != b.Samples() || !s.Open {
+		t.Fatal("not heard")
+	}
+	b.Remove(s)
+	b.Remove(s)
+	say(o, nil)
+	b.Step()
+	for _, v := range b.Mix() {
+		if v != 0 {
+			t.Fatal("heard after it left")
+		}
+	}
+}

@@ -480,3 +480,21 @@ func TestSteadyStreamAllocatesOnlyTheUnit(t *testing.T) {
 		t.Errorf("%v allocations a unit", n)
 	}
 }
+
+func BenchmarkAssembler(b *testing.B) {
+	a := NewAssembler(AssemblerConfig{})
+	s := &stream{}
+	run(a, toyCodec, ms(0), s.unit(10, true)...)
+	packets := s.unit(10, false)
+	for _, p := range packets {
+		p.Payload = append(p.Payload, make([]byte, 1100)...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, p := range packets {
+			a.Push(toyCodec, p, epoch)
+			p.SequenceNumber += 10
+			p.Timestamp += 3600
+		}
+	}
+}

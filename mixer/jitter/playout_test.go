@@ -515,3 +515,96 @@ func TestPullDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a tick", n)
 	}
 }
+
+// Packets without payload take numbers and no time.
+func TestProbesAmongSound(t *testing.T) {
+	l := newLink(t, 20)
+	l.run(1000)
+	for range 50 {
+		for range 3 {
+			l.p.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: l.seq, Timestamp: l.ts}}, silence, ms(l.now))
+			l.seq++
+		}
+		l.run(100)
+		if l.concealed > 0 || l.silent > 0 {
+			t.Fatalf("%v concealed, %d ticks silent", l.concealed, l.silent)
+		}
+	}
+	if s := l.p.Stats(); s.Lost+s.Late+s.Bad > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestDuplicatedSound(t *testing.T) {
+	l := newLink(t, 20)
+	var last *rtp.Packet
+	for range 200 {
+		l.run(20)
+		if len(l.air) > 0 {
+			last = l.air[0].p
+		}
+		if last != nil {
+			l.p.Push(last, silence, ms(l.now)) // now and again later, when it was played
+			l.p.Push(last, silence, ms(l.now))
+		}
+	}
+	if s := l.p.Stats(); s.Duplicates < 350 || s.Late+s.Lost+s.Restarts > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// G.711's timestamps count at 8 kHz whatever the PCM is.
+func TestSlowTimestamps(t *testing.T) {
+	tp := newTape(t, 1)
+	p := NewPlayout(PlayoutConfig{ClockRate: 8000}, func() (codec.AudioDecoder, error) { return tp, nil })
+	pcm := make([]int16, 960)
+	silent := 0
+	for i := range 500 {
+		p.Push(&rtp.Packet{
+			Header:  rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(160*i) - 3200},
+			Payload: tapePacket(uint32(i), 960, 5000),
+		}, silence, ms(20*i))
+		if h := p.Pull(pcm, ms(20*i+5)); h.Silent || h.Concealed > 0 {
+			silent++
+		}
+	}
+	if s := p.Stats(); silent > 2 || s.Inserted+s.Removed > 0 || s.Delay > 45*time.Millisecond {
+		t.Errorf("%d ticks silent or concealed, %+v", silent, s)
+	}
+}
+
+// Pushed, pulled and asked at once: for the race detector.
+func TestPlayoutIsPushedFromAnywhere(t *testing.T) {
+	p := NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return newTape(nil, 1), nil })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 2000 {
+			p.Push(&rtp.Packet{
+				Header:  rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(960 * i), SSRC: uint32(i / 500)},
+				Payload: tapePacket(uint32(i), 960, 5000),
+			}, -20, ms(20*i))
+			p.SenderReport(uint64(i)<<32, uint32(960*i), ms(20*i))
+		}
+	}()
+	pcm := make([]int16, 960)
+	for i := range 2000 {
+		p.Pull(pcm, ms(20*i))
+		p.Stats()
+	}
+	<-done
+	p.Close()
+}
+
+func BenchmarkPlayout(b *testing.B) {
+	p := NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return newTape(nil, 1), nil })
+	pkt := &rtp.Packet{Payload: tapePacket(1, 960, 0)}
+	pcm := make([]int16, 960)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p.Push(pkt, -20, ms(20*i))
+		p.Pull(pcm, ms(20*i+5))
+		pkt.SequenceNumber++
+		pkt.Timestamp += 960
+	}
+}
