@@ -105,6 +105,18 @@ test("a reload comes back to the same place and leaves no ghost", async () => {
   await page.context().close();
 });
 
+test("a duplicated tab takes the place over, once", async () => {
+  const room = await server.room("twins");
+  const { page } = await open(`${server.url}/r/twins#${room.join_key}`);
+  await join(page, "Ada");
+  const [twin] = await Promise.all([page.context().waitForEvent("page"), page.evaluate(() => void window.open(location.href))]);
+  await plays(twin); // it got a copy of the first one's memory
+  await page.getByTestId("prejoin").waitFor();
+  assert.match((await page.getByTestId("status").textContent()) ?? "", /another tab/);
+  await members("twins", "one Ada is there", (list) => list.length === 1 && list[0].publishes);
+  await page.context().close();
+});
+
 test("a host mutes and removes", async () => {
   const room = await server.room("host");
   const host = await open(`${server.url}/r/host#${room.host_key}`);

@@ -2,7 +2,8 @@ import * as barcode from "./barcode.js";
 
 /** @typedef {Readonly<{color: readonly number[], tone: number}>} Voice */
 
-const dB = (/** @type {number} */ power) => 10 * Math.log10(power + 1e-12);
+/** Level of a complex amplitude, dBFS. @param {number[]} amplitude */
+const dB = ([re, im]) => 10 * Math.log10(re * re + im * im + 1e-12);
 
 /** One raw peer: a flat colour with a clock and a tone go out, instruments look at what comes back. */
 export class Peer {
@@ -15,11 +16,11 @@ export class Peer {
   #gain = null;
   #location = "";
   #token = "";
-  /** @type {number[][] | null} powers of all voices' tones in each 20 ms since record */
-  #powers = null;
+  /** @type {number[][][] | null} complex amplitudes of all voices' tones in each 20 ms since record */
+  #tones = null;
 
-  /** @param {{url: string, token: string, voice?: Voice, voices: Record<string, Voice>, silent: boolean}} o */
-  async join({ url, token, voice, voices, silent }) {
+  /** @param {{url: string, token: string, voice?: Voice, voices: Record<string, Voice>, silent: boolean, sound: boolean}} o */
+  async join({ url, token, voice, voices, silent, sound }) {
     this.voices = voices;
     this.#token = token;
     this.video.autoplay = this.video.muted = true;
@@ -31,8 +32,8 @@ export class Peer {
       if (e.track.kind === "video") this.video.srcObject = mix;
       else void this.#instrument(e.track);
     };
-    if (voice) this.#publish(voice, silent);
-    else for (const kind of ["audio", "video"]) this.pc.addTransceiver(kind, { direction: "recvonly" });
+    if (voice) this.#publish(voice, silent, sound);
+    else for (const kind of sound ? ["audio", "video"] : ["video"]) this.pc.addTransceiver(kind, { direction: "recvonly" });
 
     await this.pc.setLocalDescription();
     await this.#gathered();
@@ -47,8 +48,8 @@ export class Peer {
     await this.pc.setRemoteDescription({ type: "answer", sdp: text });
   }
 
-  /** @param {Voice} voice @param {boolean} silent */
-  #publish(voice, silent) {
+  /** @param {Voice} voice @param {boolean} silent @param {boolean} sound */
+  #publish(voice, silent, sound) {
     const canvas = document.createElement("canvas");
     canvas.width = barcode.width;
     canvas.height = barcode.height;
@@ -61,16 +62,21 @@ export class Peer {
     paint();
     setInterval(paint, 40);
     const stream = canvas.captureStream(25);
+    if (sound) this.#speak(voice, silent, stream);
+    const video = this.pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendrecv", streams: [stream] });
+    const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+    const vp8 = codecs.filter((c) => c.mimeType === "video/VP8");
+    if (vp8.length) video.setCodecPreferences([...vp8, ...codecs.filter((c) => !vp8.includes(c))]);
+  }
+
+  /** @param {Voice} voice @param {boolean} silent @param {MediaStream} stream */
+  #speak(voice, silent, stream) {
     const tone = new OscillatorNode(this.audio, { frequency: voice.tone });
     this.#gain = new GainNode(this.audio, { gain: silent ? 0 : 0.2 });
     const out = this.audio.createMediaStreamDestination();
     tone.connect(this.#gain).connect(out);
     tone.start();
     this.pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
-    const video = this.pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendrecv", streams: [stream] });
-    const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
-    const vp8 = codecs.filter((c) => c.mimeType === "video/VP8");
-    if (vp8.length) video.setCodecPreferences([...vp8, ...codecs.filter((c) => !vp8.includes(c))]);
   }
 
   // Many clients never trickle: an offer with all candidates must do.
@@ -95,7 +101,7 @@ export class Peer {
       numberOfOutputs: 1,
       processorOptions: { frequencies: Object.values(this.voices).map((v) => v.tone) },
     });
-    tones.port.onmessage = (e) => this.#powers?.push(e.data);
+    tones.port.onmessage = (e) => this.#tones?.push(e.data);
     this.audio.createMediaStreamSource(new MediaStream([track])).connect(tones);
     tones.connect(new GainNode(this.audio, { gain: 0 })).connect(this.audio.destination);
   }
@@ -212,24 +218,36 @@ export class Peer {
   }
 
   record() {
-    this.#powers = [];
+    this.#tones = [];
   }
 
-  recorded() {
-    const powers = this.#powers ?? [];
-    this.#powers = null;
-    return Object.fromEntries(Object.keys(this.voices).map((id, i) => [id, powers.map((p) => dB(p[i]))]));
+  /** Levels of each voice since record, one for each run of so many windows. */
+  recorded(windows = 1) {
+    const tones = this.#tones ?? [];
+    this.#tones = null;
+    return Object.fromEntries(Object.keys(this.voices).map((id, voice) => {
+      const levels = [];
+      for (let i = 0; i + windows <= tones.length; i += windows) {
+        const mean = [0, 0];
+        for (let k = i; k < i + windows; k++) {
+          for (const part of [0, 1]) mean[part] += tones[k][voice][part] / windows;
+        }
+        levels.push(dB(mean));
+      }
+      return [id, levels];
+    }));
   }
 
   /** @param {number} ms */
   async listen(ms) {
     this.record();
     await new Promise((resolve) => setTimeout(resolve, ms));
-    const powers = this.#powers ?? [];
-    this.#powers = null;
-    if (!powers.length) throw new Error("no sound came");
-    const mean = (/** @type {number} */ i) => powers.reduce((sum, p) => sum + p[i], 0) / powers.length;
-    return Object.fromEntries(Object.keys(this.voices).map((id, i) => [id, dB(mean(i))]));
+    const levels = this.recorded(10);
+    if (!Object.values(levels)[0].length) throw new Error("no sound came");
+    return Object.fromEntries(Object.entries(levels).map(([id, list]) => {
+      list.sort((a, b) => a - b);
+      return [id, { p50: list[Math.floor(list.length * 0.5)], p90: list[Math.floor(list.length * 0.9)] }];
+    }));
   }
 
   /** @param {number | null} ms null for ever */

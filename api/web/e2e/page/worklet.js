@@ -1,4 +1,5 @@
-// Measures tones: each 20 ms, by a Hann window and Goertzel's recurrence.
+// Measures tones: each 20 ms, by a Hann window and Goertzel's recurrence. Tones
+// are multiples of 50 Hz, so that their phase stands still from window to window.
 class Tones extends AudioWorkletProcessor {
   constructor(options) {
     super();
@@ -17,20 +18,21 @@ class Tones extends AudioWorkletProcessor {
       for (let c = 0; c < channels; c++) s += input[c][i] / channels;
       this.samples[this.filled++] = s;
       if (this.filled === this.size) {
-        this.port.postMessage(this.frequencies.map((f) => this.power(f)));
+        this.port.postMessage(this.frequencies.map((f) => this.amplitude(f)));
         this.filled = 0;
       }
     }
     return true;
   }
 
-  // Power of a tone, 1 for a sine of full scale.
-  power(frequency) {
-    const w = 2 * Math.cos((2 * Math.PI * frequency) / sampleRate);
+  // Complex amplitude of a tone, of size 1 for a sine of full scale.
+  amplitude(frequency) {
+    const phase = (2 * Math.PI * frequency) / sampleRate;
+    const w = 2 * Math.cos(phase);
     let [a, b] = [0, 0];
     for (let i = 0; i < this.size; i++) [a, b] = [this.samples[i] * this.window[i] + w * a - b, a];
-    const energy = a * a + b * b - w * a * b;
-    return energy / (this.size / 4) ** 2; // a Hann window halves the amplitude
+    const scale = 4 / this.size; // a Hann window halves the amplitude
+    return [(a - b * Math.cos(phase)) * scale, b * Math.sin(phase) * scale];
   }
 }
 
