@@ -171,7 +171,7 @@ func (a *Assembler) begin(p *rtp.Packet, now time.Time) {
 		a.stats.Restarts++
 		a.asked = time.Time{}
 	}
-	if p.SSRC != a.ssrc {
+	if a.started && p.SSRC != a.ssrc {
 		a.clock.Reset()
 	}
 	for i := range a.ring {

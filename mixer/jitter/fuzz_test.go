@@ -64,7 +64,7 @@ func FuzzAssembler(f *testing.F) {
 			for i := range a.ring {
 				held += len(a.ring[i].payload)
 			}
-			if held != a.held || held > 2*cfg.MaxUnit || len(a.free) > spare || cap(a.unit.data) > 4*cfg.MaxUnit {
+			if held != a.held || held > 2*cfg.MaxUnit || len(a.free) > spareBuffers || cap(a.unit.data) > 4*cfg.MaxUnit {
 				t.Fatalf("holds %d bytes, counts %d; %d spare buffers; unit of %d", held, a.held, len(a.free), cap(a.unit.data))
 			}
 			if a.next > a.last+1 || a.last-a.next >= int64(len(a.ring)) {

@@ -180,7 +180,7 @@ func (p *Playout) begin(pkt *rtp.Packet, now time.Time) {
 	} else {
 		p.epoch = now
 	}
-	if pkt.SSRC != p.ssrc {
+	if p.started && pkt.SSRC != p.ssrc {
 		p.clock.Reset()
 	}
 	p.started, p.ssrc = true, pkt.SSRC

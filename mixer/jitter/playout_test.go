@@ -608,3 +608,26 @@ func BenchmarkPlayout(b *testing.B) {
 		pkt.Timestamp += 960
 	}
 }
+
+// A sound clock that ticks late now and then does not grow the delay for good.
+func TestUnevenClock(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 7))
+	tp := newTape(t, 1)
+	p := NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return tp, nil })
+	pcm := make([]int16, 960)
+	var made, most time.Duration
+	for i := range 3000 {
+		p.Push(&rtp.Packet{
+			Header:  rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(960 * i)},
+			Payload: tapePacket(uint32(i), 960, 5000),
+		}, silence, ms(20*i))
+		h := p.Pull(pcm, ms(20*i+2+r.IntN(16)))
+		if i > 200 {
+			made += h.Concealed
+			most = max(most, h.Delay)
+		}
+	}
+	if made > 0 || most > 60*time.Millisecond {
+		t.Errorf("%v concealed, delay up to %v, %+v", made, most, p.Stats())
+	}
+}

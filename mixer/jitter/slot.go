@@ -90,8 +90,8 @@ func (a *Assembler) place(seq int64, c *codec.Codec, p *rtp.Packet, now time.Tim
 	return true
 }
 
-// spare is how many packet buffers are kept.
-const spare = 64
+// spareBuffers is how many packet buffers are kept.
+const spareBuffers = 64
 
 func (a *Assembler) buffer() []byte {
 	if n := len(a.free); n > 0 {
@@ -105,7 +105,7 @@ func (a *Assembler) buffer() []byte {
 // drop takes a slot's bytes back.
 func (a *Assembler) drop(s *slot) {
 	a.held -= len(s.payload)
-	if cap(s.payload) > 0 && cap(s.payload) <= 2048 && len(a.free) < spare {
+	if cap(s.payload) > 0 && cap(s.payload) <= 2048 && len(a.free) < spareBuffers {
 		a.free = append(a.free, s.payload[:0])
 	}
 	s.payload = nil
