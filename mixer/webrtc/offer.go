@@ -16,6 +16,8 @@ import (
 const (
 	maxOffer = 128 << 10
 	maxLines = 32
+
+	maxOffered = 32 // candidates
 )
 
 // offer is a client's SDP offer: what of it is taken up, and what is declined
@@ -41,7 +43,9 @@ func badOffer(format string, a ...any) error {
 
 // parseOffer decides what of an offer a session takes up. pion is shown only
 // that, without SSRCs and simulcast: our own streams take any SSRC (see
-// source.go), and one encoding is all that a room wants.
+// source.go), and one encoding is all that a room wants. A browser that does not
+// know yet whether we bundle gathers candidates for each line; only those of one
+// transport are kept.
 func parseOffer(text string, codecs codec.Set, s mixer.Session) (*offer, error) {
 	if len(text) > maxOffer {
 		return nil, badOffer("%d bytes of SDP, at most %d are read", len(text), maxOffer)
@@ -61,6 +65,7 @@ func parseOffer(text string, codecs codec.Set, s mixer.Session) (*offer, error) 
 	noCodec := ""
 	taken := make(map[codec.Kind]bool)
 	var keep []*sdp.MediaDescription
+	var reachable []sdp.Attribute // of the first line taken, or of another if it has none
 	for i, m := range desc.MediaDescriptions {
 		l := line{media: m, mid: strconv.Itoa(i)}
 		mid, ok := m.Attribute(sdp.AttrKeyMID)
@@ -86,6 +91,9 @@ func parseOffer(text string, codecs codec.Set, s mixer.Session) (*offer, error) 
 			taken[l.kind] = true
 			keep = append(keep, forPion(m, l, ok))
 		}
+		if c := candidates(m); len(c) > 0 && (len(reachable) == 0 || len(keep) == 1 && (l.in || l.out)) {
+			reachable = c
+		}
 		o.lines = append(o.lines, l)
 	}
 	if err := o.check(s, noCodec); err != nil {
@@ -93,6 +101,7 @@ func parseOffer(text string, codecs codec.Set, s mixer.Session) (*offer, error) 
 	}
 
 	desc.MediaDescriptions = keep
+	keep[0].Attributes = append(keep[0].Attributes, reachable...)
 	group := "BUNDLE"
 	for _, l := range o.lines {
 		if l.in || l.out {
@@ -155,6 +164,17 @@ func direction(desc *sdp.SessionDescription, m *sdp.MediaDescription) (sends, re
 	return true, true
 }
 
+// candidates returns a line's candidates, as many as are worth a check each: a
+// client names where we send packets to.
+func candidates(m *sdp.MediaDescription) (out []sdp.Attribute) {
+	for _, a := range m.Attributes {
+		if a.Key == sdp.AttrKeyCandidate && len(out) < maxOffered {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func hasCodec(m *sdp.MediaDescription, codecs codec.Set) bool {
 	for _, r := range rtpmaps(m) {
 		if codecs.Find(r.name) != nil {
@@ -196,7 +216,7 @@ func forPion(m *sdp.MediaDescription, l line, hasMID bool) *sdp.MediaDescription
 	c := *m
 	c.Attributes = slices.DeleteFunc(slices.Clone(m.Attributes), func(a sdp.Attribute) bool {
 		switch a.Key {
-		case sdp.AttrKeySSRC, sdp.AttrKeySSRCGroup, sdp.AttrKeyMsid, "rid", "simulcast",
+		case sdp.AttrKeySSRC, sdp.AttrKeySSRCGroup, sdp.AttrKeyMsid, "rid", "simulcast", sdp.AttrKeyCandidate,
 			sdp.AttrKeySendRecv, sdp.AttrKeySendOnly, sdp.AttrKeyRecvOnly, sdp.AttrKeyInactive:
 			return true
 		}

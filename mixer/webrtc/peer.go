@@ -213,3 +213,19 @@ func (p *peer) writeRTCP(packets []rtcp.Packet) {
 		_ = p.pc.WriteRTCP(packets)
 	}
 }
+
+// rtt is the round trip to the client, 0 while unknown. Only who receives
+// reports tells it.
+func (p *peer) rtt() time.Duration {
+	if p.sink == nil {
+		return 0
+	}
+	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
+		if o != nil {
+			if rtt := o.quality.rtt.Load(); rtt > 0 {
+				return time.Duration(rtt)
+			}
+		}
+	}
+	return 0
+}

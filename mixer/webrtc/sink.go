@@ -18,6 +18,7 @@ const (
 
 	reportEvery = time.Second
 	askEvery    = 500 * time.Millisecond
+	askSlowest  = 8 * time.Second
 )
 
 // sink is a peer's receiving side. The room's goroutines put whole pictures and
@@ -45,12 +46,14 @@ type sink struct {
 	needKey   bool   // nothing but a keyframe may come next
 	askKey    bool   // and the room has to be asked for it
 	asked     time.Time
+	pause     time.Duration // until it may be asked again
+	failing   bool          // no keyframe has gone out since the last drop
 }
 
 var _ mixer.Sink = (*sink)(nil)
 
 func newSink(p *peer) *sink {
-	return &sink{peer: p, wake: make(chan struct{}, 1), needKey: true}
+	return &sink{peer: p, wake: make(chan struct{}, 1), needKey: true, pause: askEvery}
 }
 
 // Codecs implements mixer.Sink.
@@ -76,7 +79,7 @@ func (s *sink) WriteVideo(picture []*mixer.Packet) {
 		s.askKey = true
 		s.peer.meter.dropKey.Inc()
 	case s.n == maxPictures:
-		s.needKey, s.askKey = true, true
+		s.cutOff()
 		s.peer.meter.dropQueue.Inc()
 	default:
 		s.needKey, s.askKey = false, false
@@ -184,6 +187,8 @@ func (s *sink) drain(now time.Time) {
 			if s.video.write(packet, now) != nil {
 				s.peer.meter.dropWrite.Inc()
 				s.cut()
+			} else if packet.Keyframe && packet.Marker {
+				s.through()
 			}
 		default:
 			return
@@ -239,8 +244,25 @@ func (s *sink) cut() {
 		s.peer.meter.dropKey.Inc()
 	}
 	if s.n == 0 {
-		s.needKey, s.askKey = true, true
+		s.cutOff()
 	}
+}
+
+// through notes that a whole keyframe went out.
+func (s *sink) through() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pause, s.failing = askEvery, false
+}
+
+// cutOff withholds all up to the next keyframe. A client that cannot even take
+// keyframes asks ever less often: everybody in its tier pays for them. The
+// caller holds mu.
+func (s *sink) cutOff() {
+	if s.failing && !s.needKey {
+		s.pause = min(2*s.pause, askSlowest)
+	}
+	s.failing, s.needKey, s.askKey = true, true, true
 }
 
 func (s *sink) resend(seqs []uint16, now time.Time) {
@@ -257,7 +279,7 @@ func (s *sink) resend(seqs []uint16, now time.Time) {
 func (s *sink) ask(now time.Time) {
 	s.mu.Lock()
 	sub := s.sub
-	due := s.askKey && sub != nil && now.Sub(s.asked) >= askEvery
+	due := s.askKey && sub != nil && now.Sub(s.asked) >= s.pause
 	if due {
 		s.asked = now
 	}

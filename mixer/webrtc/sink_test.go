@@ -294,3 +294,30 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 }
+
+// TestStalledClient: who cannot take even keyframes asks for ever fewer of them.
+func TestStalledClient(t *testing.T) {
+	s, w, sub, codecs := newTestSink()
+	w.fails = errors.New("full")
+	pk := new(fakePacketizer)
+	now := start
+	for i := range uint32(60 * 10) { // a minute; the room answers each request at once
+		key := len(sub.keys) > 0 || i == 0
+		for len(sub.keys) > 0 {
+			<-sub.keys
+		}
+		s.WriteVideo(picture(codecs[0], pk, 1, i, key, 10))
+		s.drain(now)
+		s.ask(now)
+		now = now.Add(100 * time.Millisecond)
+	}
+	if n := testutil.ToFloat64(s.peer.meter.dropWrite); n < 5 || n > 14 {
+		t.Fatalf("%v keyframes tried in a minute", n)
+	}
+	w.fails = nil
+	s.WriteVideo(picture(codecs[0], pk, 1, 0, true, 10))
+	s.drain(now)
+	if s.pause != askEvery {
+		t.Fatalf("still waits %v between requests", s.pause)
+	}
+}

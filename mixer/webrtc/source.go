@@ -299,6 +299,9 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	known := !s.streams[0].seen.IsZero()
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= reportEvery {
+		if rtt := s.peer.rtt(); rtt > 0 {
+			s.assembler.SetRTT(rtt)
+		}
 		for i := range s.streams {
 			if t := &s.streams[i]; !t.seen.IsZero() {
 				reports = append(reports, t.report(now))
