@@ -26,7 +26,7 @@ export function encodingFor(ask: Ask, captured: Size): Encoding {
   if (ask.fps > 0) out.maxFramerate = ask.fps;
   if (ask.width > 0 && ask.height > 0 && captured.width > 0 && captured.height > 0) {
     const ratio = Math.min(captured.width / ask.width, captured.height / ask.height);
-    out.scaleResolutionDownBy = Math.max(1, Math.floor(ratio * 100) / 100);
+    out.scaleResolutionDownBy = Math.max(1, Math.floor(ratio * 1e4) / 1e4);
   }
   return out;
 }
