@@ -192,3 +192,18 @@ func finishCandidates(m *sdp.MediaDescription, public []netip.AddrPort) []string
 	m.Attributes = append(rest, sdp.NewPropertyAttribute(sdp.AttrKeyEndOfCandidates))
 	return values
 }
+
+// names lists the codecs of both kinds, in the client's order.
+func names(kinds ...[]format) []string {
+	var out []string
+	for _, formats := range kinds {
+		seen := make(map[*codec.Codec]bool)
+		for _, f := range formats {
+			if !seen[f.codec] {
+				seen[f.codec] = true
+				out = append(out, f.codec.Name)
+			}
+		}
+	}
+	return out
+}

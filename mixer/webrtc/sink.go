@@ -4,9 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtcp"
-
-	"mixdown/codec"
 	"mixdown/mixer"
 )
 
@@ -16,7 +13,7 @@ const (
 	maxSounds   = 32
 	maxNACKs    = 256
 
-	reportEvery = time.Second
+	reportEvery = time.Second // sender and receiver reports
 	askEvery    = 500 * time.Millisecond
 	askSlowest  = 8 * time.Second
 )
@@ -273,125 +270,4 @@ func (s *sink) resend(seqs []uint16, now time.Time) {
 			s.peer.meter.dropNACK.Inc()
 		}
 	}
-}
-
-// ask asks the room for a keyframe if the client waits for one.
-func (s *sink) ask(now time.Time) {
-	s.mu.Lock()
-	sub := s.sub
-	due := s.askKey && sub != nil && now.Sub(s.asked) >= s.pause
-	if due {
-		s.asked = now
-	}
-	s.mu.Unlock()
-	if due {
-		sub.RequestKeyframe()
-	}
-}
-
-// begun is how many streams have sent anything.
-func (s *sink) begun() (n int) {
-	for _, o := range []*outgoing{s.audio, s.video} {
-		if o != nil && o.last != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// report sends sender reports and returns for how many streams.
-func (s *sink) report(now time.Time) int {
-	var out []rtcp.Packet
-	sdes := new(rtcp.SourceDescription)
-	for _, o := range []*outgoing{s.audio, s.video} {
-		if o == nil {
-			continue
-		}
-		if r := o.report(now); r != nil {
-			out = append(out, r)
-			sdes.Chunks = append(sdes.Chunks, rtcp.SourceDescriptionChunk{
-				Source: o.ssrc,
-				Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.peer.cname}},
-			})
-		}
-	}
-	if len(out) > 0 {
-		s.peer.writeRTCP(append(out, sdes))
-	}
-	return len(sdes.Chunks)
-}
-
-// streamOf returns the outgoing stream of an SSRC, or nil.
-func (s *sink) streamOf(ssrc uint32) *outgoing {
-	for _, o := range []*outgoing{s.audio, s.video} {
-		if o != nil && o.ssrc == ssrc {
-			return o
-		}
-	}
-	return nil
-}
-
-// handle takes RTCP from the client that is about the stream of one SSRC.
-func (s *sink) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
-	o := s.streamOf(ssrc)
-	if o == nil {
-		return
-	}
-	for _, p := range packets {
-		switch p := p.(type) {
-		case *rtcp.ReceiverReport:
-			reports(o, p.Reports, now)
-		case *rtcp.SenderReport:
-			reports(o, p.Reports, now)
-		case *rtcp.TransportLayerNack:
-			if p.MediaSSRC == ssrc && o == s.video {
-				var seqs []uint16
-				for _, pair := range p.Nacks {
-					seqs = append(seqs, pair.PacketList()...)
-				}
-				s.peer.meter.nacksIn.Add(float64(len(seqs)))
-				s.nack(seqs)
-			}
-		case *rtcp.PictureLossIndication:
-			if p.MediaSSRC == ssrc {
-				s.keyframe()
-			}
-		case *rtcp.FullIntraRequest:
-			for _, e := range p.FIR {
-				if e.SSRC == ssrc {
-					s.keyframe()
-				}
-			}
-		}
-	}
-}
-
-func reports(o *outgoing, rs []rtcp.ReceptionReport, now time.Time) {
-	for _, r := range rs {
-		if r.SSRC == o.ssrc {
-			o.received(r, now)
-		}
-	}
-}
-
-func (s *sink) keyframe() {
-	s.peer.meter.keysIn.Inc()
-	if sub := s.subscription(); sub != nil {
-		sub.RequestKeyframe()
-	}
-}
-
-// names lists the codecs of both kinds, in the client's order.
-func names(kinds ...[]format) []string {
-	var out []string
-	for _, formats := range kinds {
-		seen := make(map[*codec.Codec]bool)
-		for _, f := range formats {
-			if !seen[f.codec] {
-				seen[f.codec] = true
-				out = append(out, f.codec.Name)
-			}
-		}
-	}
-	return out
 }

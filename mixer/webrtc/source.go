@@ -20,9 +20,9 @@ const (
 	keyEvery      = 500 * time.Millisecond // keyframe requests
 	maxPending    = 32                     // units held until the room takes them
 
-	// soundRate is added to what a picture may take: REMB is about all that a
+	// soundShare is added to what a picture may take: REMB is about all that a
 	// sender sends.
-	soundRate = 64_000
+	soundShare = 64_000
 	// idleRate keeps a sender's encoder alive whose picture is on no canvas.
 	idleRate = 50_000
 
@@ -261,95 +261,4 @@ func (s *source) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
 			s.voice.senderReport(sr, now)
 		}
 	}
-}
-
-// run serves the sender until the peer closes.
-func (s *source) run(done <-chan struct{}) {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
-	var l loop
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-		case <-s.kick:
-		}
-		s.peer.writeRTCP(s.step(&l, time.Now()))
-	}
-}
-
-// loop is when run did what.
-type loop struct {
-	key, feedback, report time.Time
-	asked                 *mixer.Ask
-}
-
-// step does what is due and returns what to send.
-func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
-	var out []rtcp.Packet
-
-	s.mu.Lock()
-	units, nacks, lost := s.assembler.Tick(now)
-	s.deliver(units)
-	if lost && s.pub != nil {
-		s.pub.Lost()
-	}
-	video := s.streams[0].ssrc
-	known := !s.streams[0].seen.IsZero()
-	var reports []rtcp.ReceptionReport
-	if now.Sub(l.report) >= reportEvery {
-		if rtt := s.peer.rtt(); rtt > 0 {
-			s.assembler.SetRTT(rtt)
-		}
-		for i := range s.streams {
-			if t := &s.streams[i]; !t.seen.IsZero() {
-				reports = append(reports, t.report(now))
-			}
-		}
-	}
-	s.mu.Unlock()
-
-	if lost {
-		s.keyWant.Store(true)
-	}
-	ask := s.asked.Load()
-	if len(reports) > 0 {
-		out = append(out, &rtcp.ReceiverReport{SSRC: s.ssrc, Reports: reports})
-	}
-	if (len(reports) > 0 || ask != l.asked) && ask != nil && known {
-		l.asked = ask
-		out = append(out, &rtcp.ReceiverEstimatedMaximumBitrate{
-			SenderSSRC: s.ssrc, Bitrate: remb(ask), SSRCs: []uint32{video},
-		})
-	}
-	if len(reports) > 0 {
-		l.report = now
-	}
-	if len(nacks) > 0 {
-		s.peer.meter.nacksOut.Add(float64(len(nacks)))
-		out = append(out, &rtcp.TransportLayerNack{
-			SenderSSRC: s.ssrc, MediaSSRC: video, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks),
-		})
-	}
-	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
-		l.key = now
-		s.peer.meter.keysOut.Inc()
-		out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: video})
-	}
-	if now.Sub(l.feedback) >= feedbackEvery {
-		l.feedback = now
-		s.feedback.Lock()
-		out = append(out, s.recorder.BuildFeedbackPacket()...)
-		s.feedback.Unlock()
-	}
-	return out
-}
-
-// remb is the rate of a whole sender that an Ask comes to, in bit/s.
-func remb(a *mixer.Ask) float32 {
-	if !a.Active {
-		return idleRate + soundRate
-	}
-	return float32(max(a.Bitrate, idleRate) + soundRate)
 }

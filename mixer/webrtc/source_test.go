@@ -23,7 +23,7 @@ func newTestSource() (*source, *fakePublication, codec.Set) {
 		peer: &peer{meter: newMeter(), closed: make(chan struct{})}, ssrc: 1, kick: make(chan struct{}, 1),
 		video:     agreed{codecs: []format{{codecs[0], 96}, {codecs[0], 97}}, transport: 3},
 		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1},
-		voice:     newVoice(codecs[1], codec.AudioFormat{Rate: 48000, Channels: 1}, clock),
+		voice:     newVoice(codecs[1], clock),
 		assembler: jitter.NewAssembler(jitter.AssemblerConfig{Sender: clock}),
 		recorder:  twcc.NewRecorder(1), began: start,
 	}
@@ -161,7 +161,7 @@ func TestFeedback(t *testing.T) {
 
 	// What nobody sees costs next to nothing.
 	s.Ask(mixer.Ask{Active: true, Bitrate: 700_000})
-	if got := rembs(s.step(l, now)); len(got) != 1 || got[0] != 700_000+soundRate {
+	if got := rembs(s.step(l, now)); len(got) != 1 || got[0] != 700_000+soundShare {
 		t.Fatalf("REMB %v", got)
 	}
 	s.Ask(mixer.Ask{})
@@ -212,6 +212,14 @@ func TestVoice(t *testing.T) {
 	}
 	if !loud || ahead != -33 {
 		t.Fatalf("sound %t, level ahead %v, want -33", loud, ahead)
+	}
+	// A room that mixes in stereo.
+	stereo := make([]int16, 2*960)
+	for range 5 {
+		s.voice.Pull(stereo)
+	}
+	if s.voice.format.Channels != 2 {
+		t.Fatalf("decodes to %+v for a room in stereo", s.voice.format)
 	}
 	s.voice.close()
 	s.voice.close()

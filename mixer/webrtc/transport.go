@@ -32,9 +32,6 @@ type Config struct {
 	// Addresses are the public IP addresses that clients reach this server on, if
 	// they are not those of its interfaces.
 	Addresses []string
-	// Audio is the format that rooms mix in, in which sound is pulled; 48 kHz,
-	// one channel if zero.
-	Audio codec.AudioFormat
 }
 
 // Transport holds the peers. It implements the api's Signaler and
@@ -46,7 +43,6 @@ type Transport struct {
 	meter   *meter
 	sockets *sockets
 	public  []netip.AddrPort
-	audio   codec.AudioFormat
 	cert    webrtc.Certificate
 	setting webrtc.SettingEngine
 	media   webrtc.MediaEngine
@@ -70,11 +66,8 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 		return nil, err
 	}
 	t := &Transport{
-		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), audio: cfg.Audio,
+		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer),
 		done: make(chan struct{}),
-	}
-	if t.audio == (codec.AudioFormat{}) {
-		t.audio = codec.AudioFormat{Rate: 48000, Channels: 1}
 	}
 	if err := t.engine(); err != nil {
 		return nil, err
@@ -112,29 +105,37 @@ func (t *Transport) Offer(ctx context.Context, s mixer.Session, text string) (mi
 		ready: make(chan struct{}), connected: make(chan struct{}), closed: make(chan struct{}),
 	}
 	p.log = t.log.With("session", p.id[:8], "room", s.Room, "participant", s.Identity.ID, "kind", kind(s))
-	if err := t.connect(ctx, p); err != nil {
+	err = t.connect(ctx, p)
+	if err == nil {
+		err = t.begin(p)
+	}
+	if err != nil {
 		if p.pc != nil {
 			_ = p.pc.GracefulClose()
 		}
 		return mixer.Answer{}, err
 	}
+	return mixer.Answer{ID: p.id, SDP: p.answer.sdp, ETag: p.etag}, nil
+}
 
+// begin lets a session run on its own.
+func (t *Transport) begin(p *peer) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		go p.pc.GracefulClose()
-		return mixer.Answer{}, errClosing
+		return errClosing
 	}
 	t.peers[p.id] = p
-	t.meter.sessions.WithLabelValues(kind(s)).Inc()
+	sessions := t.meter.sessions.WithLabelValues(kind(p.session))
+	sessions.Inc()
 	t.wg.Go(func() {
 		p.run(t.rooms)
-		t.meter.sessions.WithLabelValues(kind(s)).Dec()
+		sessions.Dec()
 		t.mu.Lock()
 		delete(t.peers, p.id)
 		t.mu.Unlock()
 	})
-	return mixer.Answer{ID: p.id, SDP: p.answer.sdp, ETag: p.etag}, nil
+	return nil
 }
 
 // Hangup ends a session without waiting for it.

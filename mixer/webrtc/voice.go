@@ -12,41 +12,45 @@ import (
 	"mixdown/mixer/jitter"
 )
 
+// soundRate is the rate that rooms mix at, Hz.
+const soundRate = 48000
+
 // voice is a source's sound behind its jitter buffer. Packets are pushed by
 // pion's goroutine, the room's sound clock pulls.
 type voice struct {
-	format codec.AudioFormat
-	clock  *jitter.Sender
+	clock *jitter.Sender
 
 	mu      sync.Mutex // held while decoding: a Playout is pulled and closed by one at a time
 	codec   *codec.Codec
+	format  codec.AudioFormat
 	playout *jitter.Playout
 	closed  bool
 }
 
 var _ mixer.Voice = (*voice)(nil)
 
-func newVoice(c *codec.Codec, format codec.AudioFormat, clock *jitter.Sender) *voice {
-	v := &voice{format: format, clock: clock}
-	v.use(c)
+func newVoice(c *codec.Codec, clock *jitter.Sender) *voice {
+	v := &voice{clock: clock}
+	v.use(c, 1)
 	return v
 }
 
-// use begins with another codec. The caller holds mu.
-func (v *voice) use(c *codec.Codec) {
+// use begins with another codec or number of channels. The caller holds mu.
+func (v *voice) use(c *codec.Codec, channels int) {
 	if v.playout != nil {
 		_ = v.playout.Close()
 	}
-	v.codec = c
+	format := codec.AudioFormat{Rate: soundRate, Channels: channels}
+	v.codec, v.format = c, format
 	v.playout = jitter.NewPlayout(jitter.PlayoutConfig{
-		AudioFormat: v.format, ClockRate: int(c.ClockRate), Sender: v.clock,
-	}, func() (codec.AudioDecoder, error) { return c.NewAudioDecoder(v.format) })
+		AudioFormat: format, ClockRate: int(c.ClockRate), Sender: v.clock,
+	}, func() (codec.AudioDecoder, error) { return c.NewAudioDecoder(format) })
 }
 
 func (v *voice) push(c *codec.Codec, p *rtp.Packet, level float64, now time.Time) {
 	v.mu.Lock()
 	if c != v.codec && !v.closed {
-		v.use(c)
+		v.use(c, v.format.Channels)
 	}
 	playout := v.playout
 	v.mu.Unlock()
@@ -60,10 +64,13 @@ func (v *voice) senderReport(r *rtcp.SenderReport, now time.Time) {
 	playout.SenderReport(r.NTPTime, r.RTPTime, now)
 }
 
-// Pull implements mixer.Voice.
+// Pull implements mixer.Voice. The room's format shows in the length of pcm.
 func (v *voice) Pull(pcm []int16) mixer.Heard {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if n := len(pcm) / (soundRate / 50); n != v.format.Channels && n > 0 && !v.closed {
+		v.use(v.codec, n)
+	}
 	return mixer.Heard(v.playout.Pull(pcm, time.Now()))
 }
 
