@@ -4,9 +4,9 @@ import "mixdown/codec"
 
 // The bar code says which frame of whose clip a picture shows, so that its age
 // can be told wherever it turns up. It is a panel of 8 x 3 black and white
-// blocks, high up in the middle half of the picture: a cover crop down to a
-// tile as wide as it is high keeps it, and a name tag at the bottom leaves it
-// alone. In a tile 128 pixels wide a block is 8 x 5 pixels.
+// blocks, high up in the middle half of the picture: a cover crop to a tile
+// from as wide as it is high up to twice as wide keeps it, and a name tag at the
+// bottom leaves it alone. In a tile 128 pixels wide a block is 8 x 5 pixels.
 //
 //	W  i7 i6 i5 i4 i3 i2 B
 //	i1 i0 b6 b5 b4 b3 b2 b1
@@ -23,7 +23,7 @@ const (
 	codeX, codeY = 0.25, 0.06
 	codeW, codeH = 0.50, 0.19
 
-	// MaxIndex and MaxID are the largest numbers that fit.
+	// maxIndex and maxID are the largest numbers that fit.
 	maxIndex = 1<<8 - 1
 	maxID    = 1<<7 - 1
 )
@@ -159,7 +159,7 @@ func pixels(a Area) (x0, y0, x1, y1 int) {
 // mean returns the mean luma of an area, or false if it is not all in f.
 func mean(f *codec.Frame, a Area) (float64, bool) {
 	x0, y0, x1, y1 := pixels(a)
-	if a.X < 0 || a.Y < 0 || x1 > f.Width || y1 > f.Height {
+	if x0 < 0 || y0 < 0 || a.X < 0 || a.Y < 0 || x1 > f.Width || y1 > f.Height {
 		return 0, false
 	}
 	sum := 0
