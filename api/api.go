@@ -102,6 +102,8 @@ type API struct {
 	meters  meters
 	ready   atomic.Bool
 	snaps   chan struct{} // bounds how many snapshots are coded at once
+
+	writeTimeout time.Duration // of one control message
 }
 
 // New returns an API that is not ready yet: until SetReady(true) it refuses
@@ -137,6 +139,8 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 		doors:   newDoors(),
 		meters:  newMeters(),
 		snaps:   make(chan struct{}, 2),
+
+		writeTimeout: writeTimeout,
 	}
 	a.open = &openRooms{rooms: cfg.Rooms, max: cfg.MaxOpen, busy: a.hub.busy, asked: map[string]time.Time{}}
 	var err error

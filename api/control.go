@@ -27,6 +27,7 @@ const subprotocol = "mixdown"
 const (
 	maxMessage   = 16 << 10 // bytes from a client
 	writeTimeout = 15 * time.Second
+	endGrace     = time.Second // for a message on its way when the connection is to end
 	pingEvery    = 25 * time.Second
 	pingTimeout  = 30 * time.Second // an outage of 20 s is to be survived
 	perSecond    = 20               // messages from a client, more wait
@@ -247,13 +248,23 @@ func (s *control) write(states <-chan mixer.State) error {
 		if err != nil {
 			return fmt.Errorf("control message: %w", err)
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
-		err = s.conn.Write(ctx, websocket.MessageText, raw)
-		cancel()
-		if err != nil {
+		if err := s.send(raw); err != nil {
 			return err
 		}
 	}
+}
+
+// send writes one message. It is not cut off when the connection is to end:
+// that would take the closing handshake with it.
+func (s *control) send(raw []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.api.writeTimeout)
+	defer cancel()
+	stop := context.AfterFunc(s.ctx, func() {
+		t := time.AfterFunc(endGrace, cancel)
+		context.AfterFunc(ctx, func() { t.Stop() })
+	})
+	defer stop()
+	return s.conn.Write(ctx, websocket.MessageText, raw)
 }
 
 // repeatMedia says again what the client sends, once its source is there: its

@@ -276,16 +276,32 @@ func TestControlShutdown(t *testing.T) {
 	}
 }
 
+// A client that takes nothing is given up after a while.
+func TestControlStalledClient(t *testing.T) {
+	b := newBench(t)
+	b.room("ada", "bob")
+	b.api.writeTimeout = 100 * time.Millisecond
+	url := b.serve()
+	b.mustDial(url, b.token("ada", mixer.Participant, "demo"))
+	// More than sockets hold.
+	b.rooms.set("demo", func(s *mixer.State) { s.Speaker = strings.Repeat("x", 64<<20) })
+	b.api.hub.wg.Wait() // ends only when the server has let go
+	if w := b.do("GET", "/metrics", "", nil); !strings.Contains(w.Body.String(), "mixdown_control_connections 0") {
+		t.Error("the connection is still counted")
+	}
+}
+
 // A client that does not read skips what was overtaken, and holds nobody up.
 func TestControlSlowClient(t *testing.T) {
 	b := newBench(t)
 	b.room("ada", "bob")
+	b.api.writeTimeout = time.Hour // the test's speed decides nothing
 	url := b.serve()
 	slow := b.mustDial(url, b.token("ada", mixer.Participant, "demo"))
 	fast := b.mustDial(url, b.token("bob", mixer.Participant, "demo"))
 	fast.read()
-	big := strings.Repeat("x", 1<<20)
-	const changes = 64
+	big := strings.Repeat("x", 256<<10)
+	const changes = 96
 	for i := range changes {
 		b.rooms.set("demo", func(s *mixer.State) { s.Speaker = fmt.Sprint(i, big) })
 		want := uint64(i + 2) // room made the first version
