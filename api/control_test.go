@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -30,8 +31,19 @@ type serverMessage struct {
 	Error controlError
 }
 
+// smallSocket is what sockets of these tests hold, so that little text stalls
+// them.
+const smallSocket = 32 << 10
+
 func (b *bench) serve() string {
-	s := httptest.NewServer(b.api)
+	s := httptest.NewUnstartedServer(b.api)
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if err := c.(*net.TCPConn).SetWriteBuffer(smallSocket); err != nil {
+			b.t.Error(err)
+		}
+		return ctx
+	}
+	s.Start()
 	b.t.Cleanup(func() { b.api.Close(); s.Close() })
 	return s.URL
 }
@@ -40,7 +52,13 @@ func (b *bench) dial(url string, opts *websocket.DialOptions) (*client, *http.Re
 	// The bound is only for a test that hangs.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	b.t.Cleanup(cancel)
-	transport := &http.Transport{}
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return c, c.(*net.TCPConn).SetReadBuffer(smallSocket)
+	}}
 	b.t.Cleanup(transport.CloseIdleConnections)
 	if opts == nil {
 		opts = &websocket.DialOptions{}
@@ -283,8 +301,7 @@ func TestControlStalledClient(t *testing.T) {
 	b.api.writeTimeout = 100 * time.Millisecond
 	url := b.serve()
 	b.mustDial(url, b.token("ada", mixer.Participant, "demo"))
-	// More than sockets hold.
-	b.rooms.set("demo", func(s *mixer.State) { s.Speaker = strings.Repeat("x", 64<<20) })
+	b.rooms.set("demo", func(s *mixer.State) { s.Speaker = strings.Repeat("x", 64*smallSocket) })
 	b.api.hub.wg.Wait() // ends only when the server has let go
 	if w := b.do("GET", "/metrics", "", nil); !strings.Contains(w.Body.String(), "mixdown_control_connections 0") {
 		t.Error("the connection is still counted")
@@ -300,8 +317,8 @@ func TestControlSlowClient(t *testing.T) {
 	slow := b.mustDial(url, b.token("ada", mixer.Participant, "demo"))
 	fast := b.mustDial(url, b.token("bob", mixer.Participant, "demo"))
 	fast.read()
-	big := strings.Repeat("x", 256<<10)
-	const changes = 96
+	big := strings.Repeat("x", smallSocket)
+	const changes = 64
 	for i := range changes {
 		b.rooms.set("demo", func(s *mixer.State) { s.Speaker = fmt.Sprint(i, big) })
 		want := uint64(i + 2) // room made the first version
