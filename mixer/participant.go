@@ -88,13 +88,13 @@ type Sink interface {
 }
 
 // Packet is one RTP packet's worth of a stream, made once and shared by all
-// its listeners. A sink writes its own SSRC, sequence number and payload type,
-// and shifts Timestamp by a constant of its own.
+// its listeners. A sink writes its own SSRC, sequence number and payload type;
+// Timestamp goes out as it is, so that a layout's means the same to everybody.
 type Packet struct {
 	Codec     *codec.Codec
 	Stream    uint32 // which encoder made it; another number, another encoder
 	Payload   []byte
-	Timestamp uint32    // in ticks of Codec.ClockRate since the room's epoch, the same line for all encoders of a room
+	Timestamp uint32    // in ticks of Codec.ClockRate, the same line for all encoders of a room
 	Time      time.Time // what Timestamp stands for, on the clock that sender reports use
 	Marker    bool
 	Keyframe  bool

@@ -58,9 +58,10 @@ func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
 
 // outgoing is one RTP stream to one client: the room's packets with the
 // client's own numbers. All encoders of a room share one line of timestamps,
-// so a constant offset holds over a move between tiers; sequence numbers are
-// counted here; the codec's own counters are shifted after each move so that
-// they go on (a copy is made only then). It is used by one goroutine.
+// which begins anywhere (RFC 3550, section 5.1), so they go out as they are and
+// mean the same to every client; sequence numbers are counted here; the codec's
+// own counters are shifted after each move so that they go on (a copy is made
+// only then). It is used by one goroutine.
 type outgoing struct {
 	writer                 rtpWriter
 	ssrc                   uint32
@@ -68,7 +69,6 @@ type outgoing struct {
 	packetsSent, bytesSent counter
 
 	seq     uint16 // of the next packet
-	offset  uint32 // from the room's timestamps to the client's
 	shift   codec.Counters
 	last    *mixer.Packet // the newest one sent
 	packets uint32
@@ -95,7 +95,7 @@ type quality struct {
 func newOutgoing(w rtpWriter, ssrc uint32, formats []format, packets, bytes counter) *outgoing {
 	return &outgoing{
 		writer: w, ssrc: ssrc, formats: formats, packetsSent: packets, bytesSent: bytes,
-		seq: uint16(rand.Uint32()), offset: rand.Uint32(),
+		seq: uint16(rand.Uint32()),
 	}
 }
 
@@ -152,7 +152,7 @@ func (o *outgoing) send(seq uint16, pt uint8, p *mixer.Packet, shift codec.Count
 	}
 	o.header = rtp.Header{
 		Version: 2, Marker: p.Marker, PayloadType: pt,
-		SequenceNumber: seq, Timestamp: p.Timestamp + o.offset, SSRC: o.ssrc,
+		SequenceNumber: seq, Timestamp: p.Timestamp, SSRC: o.ssrc,
 	}
 	n, err := o.writer.WriteRTP(&o.header, payload)
 	o.packetsSent.Add(1)
@@ -179,7 +179,7 @@ func (o *outgoing) report(now time.Time) *rtcp.SenderReport {
 	since := now.Sub(o.last.Time)
 	ticks := int64(since) / 1000 * int64(o.last.Codec.ClockRate) / 1_000_000
 	return &rtcp.SenderReport{
-		SSRC: o.ssrc, NTPTime: jitter.ToNTP(now), RTPTime: o.last.Timestamp + o.offset + uint32(ticks),
+		SSRC: o.ssrc, NTPTime: jitter.ToNTP(now), RTPTime: o.last.Timestamp + uint32(ticks),
 		PacketCount: o.packets, OctetCount: o.octets,
 	}
 }
