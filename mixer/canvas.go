@@ -1,11 +1,11 @@
 package mixer
 
 import (
+	"image"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"mixdown/codec"
 	"mixdown/compositor"
 )
 
@@ -119,7 +119,7 @@ func (m *member) silenced() bool { return m.audioMuted.Load() || m.audioOff.Load
 func (m *member) veiled() bool { return m.videoHidden.Load() || m.videoOff.Load() }
 
 // snapshot draws the plan once, at a size of its own.
-func (p *plan) snapshot(width, height int, now time.Time, r *Room) (*codec.Frame, error) {
+func (p *plan) snapshot(width, height int, now time.Time, r *Room) (image.Image, error) {
 	picture := compositor.NewPicture(width, height, r.server.scaler, r.server.text)
 	defer picture.Close()
 	shots := p.shoot(nil, now, &r.server.cfg)
@@ -128,12 +128,7 @@ func (p *plan) snapshot(width, height int, now time.Time, r *Room) (*codec.Frame
 	if err != nil {
 		return nil, err
 	}
-	out := codec.NewFrame(width, height)
-	f := picture.Frame()
-	copyPlane(out.Y, out.YStride, f.Y, f.YStride, width, height)
-	copyPlane(out.U, out.UVStride, f.U, f.UVStride, width/2, height/2)
-	copyPlane(out.V, out.UVStride, f.V, f.UVStride, width/2, height/2)
-	return out, nil
+	return picture.Image()
 }
 
 func releaseShots(shots []compositor.Shot) {
@@ -142,11 +137,5 @@ func releaseShots(shots []compositor.Shot) {
 			shots[i].Frame.Release()
 			shots[i].Frame = nil
 		}
-	}
-}
-
-func copyPlane(dst []byte, dstStride int, src []byte, srcStride, w, h int) {
-	for y := range h {
-		copy(dst[y*dstStride:y*dstStride+w], src[y*srcStride:])
 	}
 }

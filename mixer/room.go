@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"mixdown/codec"
-	"mixdown/codec/yuv"
 	"mixdown/compositor"
 )
 
@@ -466,12 +465,11 @@ func (r *Room) snapshot(ctx context.Context) (image.Image, error) {
 			}
 		}
 	}
-	f, err := p.snapshot(snapshotWidth, snapshotHeight, time.Now(), r)
+	img, err := p.snapshot(snapshotWidth, snapshotHeight, time.Now(), r)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of room %q: %w", r.name, err)
 	}
-	defer f.Release()
-	return yuv.ToImage(f)
+	return img, nil
 }
 
 // fresh reports whether everybody who sends pictures has one from after t.
