@@ -14,7 +14,7 @@ import (
 
 // generator is the version of everything that shapes a clip. Whoever changes a
 // drawing, a voice or the format counts it up, and old files are made again.
-const generator = 1
+const generator = 2
 
 // ClipConfig is what a set of clips is made for.
 type ClipConfig struct {

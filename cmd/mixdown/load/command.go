@@ -99,4 +99,3 @@ func (c *Command) door() (*Door, error) {
 	d.Keys = &keys
 	return d, nil
 }
-
