@@ -47,8 +47,12 @@ stop() {
 trap stop EXIT
 trap 'echo; exit 0' INT TERM HUP
 
+# ours COMMAND... is out of reach of the terminal's Ctrl-C, since a second
+# signal would cut its orderly end short; and ends with this script however that ends.
+ours() { exec setsid setpriv --pdeathsig TERM "$@"; }
+
 # shellcheck disable=SC2086 # flags are several words
-bin/mixdown serve --http-addr ":$HTTP_PORT" --https-addr ":$HTTPS_PORT" --tls self --rtc-port "$RTC_PORT" \
+ours bin/mixdown serve --http-addr ":$HTTP_PORT" --https-addr ":$HTTPS_PORT" --tls self --rtc-port "$RTC_PORT" \
   --data-dir "$DATA" --demo-room "$room" ${SERVE_FLAGS:-} >.cache/run/server.log 2>&1 </dev/null &
 server=$!
 
@@ -63,7 +67,7 @@ ready || {
 }
 
 if [ "$BOTS" -gt 0 ]; then
-  bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --duration 0 --data-dir "$DATA" \
+  ours bin/mixdown load --url "$http" --room "$room" --bots "$BOTS" --duration 0 --data-dir "$DATA" \
     >.cache/run/bots.log 2>&1 </dev/null &
   bots=$!
 fi
