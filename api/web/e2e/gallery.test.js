@@ -39,18 +39,25 @@ test("three participants and a viewer", async (t) => {
   const room = "gallery";
   await server.room(room);
   const peers = [];
-  for (const id of ids) peers.push(await Peer.join(browser, pages.url, server, { room, id, voice: voices[id] }));
-  const viewer = await Peer.join(browser, pages.url, server, { room, id: "vera" });
+  for (const id of ids) peers.push(await Peer.open(browser, pages.url, id));
+  const viewer = await Peer.open(browser, pages.url, "vera");
   const all = [...peers, viewer];
+  for (const [i, peer] of peers.entries()) await peer.enter(server, { room, voice: voices[ids[i]], silent: true });
+  await viewer.enter(server, { room });
   for (const peer of all) await receiving(peer);
   // Everybody is in every picture before anything is measured.
   for (const peer of all) {
     await until(`${peer.id} sees all`, async () => (await peer.watch(400)).length === ids.length, { show: () => peer.watch(400) });
   }
 
+  // Pauses as in speech: a receiver that has fallen behind cannot catch up in a tone that never ends.
+  for (const peer of peers) await peer.chatter();
+  await sleep(3000);
   const start = await Promise.all(all.map((peer) => peer.stats()));
   const seen = await Promise.all(all.map((peer) => peer.watch(watching)));
   const end = await Promise.all(all.map((peer) => peer.stats()));
+  for (const peer of peers) await peer.sound(Infinity);
+  await sleep(1500);
   const heard = await Promise.all(all.map((peer) => peer.listen(3000)));
 
   await t.test("each has one picture and one sound", () => {

@@ -1,5 +1,7 @@
 /**
  * @typedef {{color: [number, number, number], tone: number}} Voice one participant's flat colour (RGB) and tone (Hz)
+ * @typedef {{room: string, voice?: Readonly<{color: readonly number[], tone: number}>, tier?: string, silent?: boolean, sound?: boolean}} Who
+ *   sound false: no sound in either direction
  * @typedef {{id: string, x: number, y: number, w: number, h: number, ages: number[]}} Seen one tile as found in the picture; ages in ms
  */
 
@@ -19,27 +21,39 @@ export class Peer {
   }
 
   /**
-   * Opens a page and joins. With a voice it publishes and receives its mix, else it views.
-   * @param {import("playwright-core").Browser} browser
-   * @param {string} origin of the page server
-   * @param {import("./server.js").Server} server
-   * @param {{room: string, id: string, voice?: Readonly<{color: readonly number[], tone: number}>, tier?: string, silent?: boolean, sound?: boolean}} who  sound false: no sound in either direction
+   * Opens a page of its own. Starting one takes a core for a second, so whoever measures opens all pages first.
+   * @param {import("playwright-core").Browser} browser @param {string} origin of the page server @param {string} id
    */
-  static async join(browser, origin, server, { room, id, voice, tier, silent = false, sound = true }) {
+  static async open(browser, origin, id) {
     // A window of its own, as hidden tabs are slowed down, and a small one: painting costs more than decoding here.
     const context = await browser.newContext({ viewport: { width: 320, height: 180 } });
     const page = await context.newPage();
     page.on("pageerror", (err) => console.error(`${id}: ${err.message}`));
     await page.goto(origin);
-    const token = server.token({ room, identity: id, role: voice ? "participant" : "viewer" });
+    return new Peer(page, id);
+  }
+
+  /**
+   * Opens a page and joins.
+   * @param {import("playwright-core").Browser} browser @param {string} origin
+   * @param {import("./server.js").Server} server @param {Who & {id: string}} who
+   */
+  static async join(browser, origin, server, { id, ...who }) {
+    const peer = await Peer.open(browser, origin, id);
+    await peer.enter(server, who);
+    return peer;
+  }
+
+  /** Joins: with a voice it publishes and receives its mix, else it views. @param {import("./server.js").Server} server @param {Who} who */
+  async enter(server, { room, voice, tier, silent = false, sound = true }) {
+    const token = server.token({ room, identity: this.id, role: voice ? "participant" : "viewer" });
     const url = new URL(voice ? `/whip/${room}` : `/whep/${room}`, server.url);
     if (voice) url.searchParams.set("return", "mix");
     if (tier) url.searchParams.set("tier", tier);
-    await page.evaluate((o) => window.peer.join(o), {
+    await this.page.evaluate((o) => window.peer.join(o), {
       url: url.href, token, voice, silent, sound,
       voices: Object.fromEntries(Object.entries(voices).map(([name, v]) => [name, { color: [...v.color], tone: v.tone }])),
     });
-    return new Peer(page, id);
   }
 
   /** Counters of getStats. */
@@ -74,6 +88,11 @@ export class Peer {
   /** Sounds the tone for ms; 0 is silence, Infinity for ever. @param {number} ms */
   sound(ms) {
     return this.page.evaluate((t) => window.peer.sound(t), ms === Infinity ? null : ms);
+  }
+
+  /** Sounds the tone three fifths of each second, until sound is called. */
+  chatter() {
+    return this.page.evaluate(() => window.peer.chatter());
   }
 
   /** A picture of what is seen, for a person to look at. @param {string} path */

@@ -250,8 +250,21 @@ export class Peer {
     }));
   }
 
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #chatter;
+
+  chatter() {
+    this.#chatter = setInterval(() => this.#tone(600), 1000);
+  }
+
   /** @param {number | null} ms null for ever */
   sound(ms) {
+    clearInterval(this.#chatter);
+    this.#tone(ms);
+  }
+
+  /** @param {number | null} ms */
+  #tone(ms) {
     const gain = /** @type {GainNode} */ (this.#gain).gain;
     const now = this.audio.currentTime;
     const ramp = 0.005; // a click would sound at every frequency
