@@ -81,7 +81,7 @@ func parseOffer(text string, codecs codec.Set, s mixer.Session) (*offer, error) 
 		}
 		l.in, l.out = s.Publish && sends, s.Receive && receives
 		switch {
-		case l.kind == 0 || taken[l.kind] || m.MediaName.Port.Value == 0:
+		case l.kind == 0 || taken[l.kind] || rejected(m):
 			l.in, l.out = false, false
 		case (l.in || l.out) && !hasCodec(m, codecs.Of(l.kind)):
 			noCodec = l.kind.String()
@@ -209,6 +209,13 @@ func rtpmaps(m *sdp.MediaDescription) []rtpmap {
 		out = append(out, rtpmap{uint8(pt), names[f]})
 	}
 	return out
+}
+
+// rejected reports whether the client wants nothing of an m-line: port 0, unless
+// it goes over another line's transport (RFC 9143, section 6), as Firefox offers.
+func rejected(m *sdp.MediaDescription) bool {
+	_, bundled := m.Attribute("bundle-only")
+	return m.MediaName.Port.Value == 0 && !bundled
 }
 
 // forPion returns m as pion shall see it.

@@ -49,6 +49,8 @@ func TestOffer(t *testing.T) {
 		{"line feeds only", strings.ReplaceAll(minimal, "\r\n", "\n"), publisher, nil, []string{"video recvonly"}},
 		{"codec in other letters", strings.ReplaceAll(minimal, "VP8", "vp8"), publisher, nil, []string{"video recvonly"}},
 		{"second video", second(full), publisher, nil, []string{"audio recvonly", "video recvonly", "application declined", "video declined"}},
+		{"video goes over the transport of audio", bundleOnly(full), publisher, nil, []string{"audio recvonly", "video recvonly", "application declined"}},
+		{"video rejected", strings.Replace(full, "m=video 40076", "m=video 0", 1), publisher, nil, []string{"audio recvonly", "video declined", "application declined"}},
 		{"no video codec", strings.ReplaceAll(full, "VP8/90000", "VP6/90000"), publisher, nil, []string{"audio recvonly", "video declined", "application declined"}},
 
 		{"nothing", "", publisher, mixer.ErrBadOffer, nil},
@@ -101,6 +103,13 @@ func second(sdp string) string {
 	to := from + strings.Index(sdp[from:], "m=application")
 	sdp += strings.Replace(sdp[from:to], "a=mid:1", "a=mid:9", 1)
 	return strings.Replace(sdp, "a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 1 2 9", 1)
+}
+
+// bundleOnly offers video as Firefox does.
+func bundleOnly(sdp string) string {
+	sdp = strings.Replace(sdp, "m=video 40076", "m=video 0", 1)
+	at := strings.Index(sdp, "m=video")
+	return sdp[:at] + strings.Replace(sdp[at:], "a=mid:1", "a=bundle-only\r\na=mid:1", 1)
 }
 
 func lines(t *testing.T, sdp string) (out []string) {
