@@ -51,6 +51,7 @@ type Rooms interface {
 	SetMedia(room, id string, audio, video *bool) error
 	Remove(room, id string) error
 	SetTier(room, id, tier string) error
+	SetBitrate(room, tier string, bps int) error
 	Tiers() []string
 	Snapshot(ctx context.Context, room string) (image.Image, error)
 }

@@ -143,7 +143,7 @@ func (f *fakeRooms) on(call, room, id string) error {
 	if r == nil {
 		return mixer.ErrNoRoom
 	}
-	if !slices.ContainsFunc(r.state.Participants, func(m mixer.Member) bool { return m.ID == id }) {
+	if id != "" && !slices.ContainsFunc(r.state.Participants, func(m mixer.Member) bool { return m.ID == id }) {
 		return mixer.ErrNoParticipant
 	}
 	return nil
@@ -176,6 +176,16 @@ func (f *fakeRooms) Remove(room, id string) error {
 
 func (f *fakeRooms) SetTier(room, id, tier string) error {
 	return f.on(fmt.Sprintf("tier %s %s %s", room, id, tier), room, id)
+}
+
+func (f *fakeRooms) SetBitrate(room, tier string, bps int) error {
+	switch {
+	case tier != "360p":
+		return fmt.Errorf("tier %q: %w", tier, mixer.ErrNoTier)
+	case bps > 0 && bps < 10_000:
+		return fmt.Errorf("%d: %w", bps, mixer.ErrBadRate)
+	}
+	return f.on(fmt.Sprintf("bitrate %s %s %d", room, tier, bps), room, "")
 }
 
 func (f *fakeRooms) Tiers() []string { return []string{"720p", "360p"} }

@@ -46,6 +46,7 @@ func (a *API) restRoutes() {
 	a.rest.UseMiddleware(a.guard)
 	a.roomRoutes()
 	a.participantRoutes()
+	a.tierRoutes()
 }
 
 // guard checks the token of guarded operations and tells handlers what they

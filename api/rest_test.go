@@ -117,6 +117,21 @@ func TestParticipants(t *testing.T) {
 	}
 }
 
+func TestBitrate(t *testing.T) {
+	b := newBench(t)
+	b.room("ada")
+	host, ada := b.token("boss", mixer.Host, "demo"), b.token("ada", mixer.Participant, "demo")
+	const tier = "/api/v1/rooms/demo/tiers/360p"
+	b.want(b.do("PUT", tier, host, map[string]any{"bitrate": 120_000}), http.StatusNoContent)
+	b.want(b.do("PUT", tier, ada, map[string]any{"bitrate": 120_000}), http.StatusForbidden)
+	b.want(b.do("PUT", tier, host, map[string]any{"bitrate": 5}), http.StatusBadRequest)
+	b.want(b.do("PUT", tier, host, map[string]any{"bitrate": -5}), http.StatusUnprocessableEntity)
+	b.want(b.do("PUT", "/api/v1/rooms/demo/tiers/8k", host, map[string]any{"bitrate": 120_000}), http.StatusBadRequest)
+	if got := b.rooms.log(); !slices.Equal(got, []string{"bitrate demo 360p 120000"}) {
+		t.Errorf("calls %q", got)
+	}
+}
+
 func TestRemovedStaysOut(t *testing.T) {
 	b := newBench(t)
 	b.room("ada")

@@ -31,6 +31,9 @@ type Config struct {
 	Log   *slog.Logger
 }
 
+// Bounds of a tier's bit rate, bit/s.
+const minBitrate, maxBitrate = 10_000, 20_000_000
+
 // TierSpec is one rung of the ladder.
 type TierSpec struct {
 	Name          string
@@ -84,8 +87,8 @@ func (c Config) Validate() error {
 			bad("ladder[%d]: %dx%d: width and height must be even and at least 16", i, t.Width, t.Height)
 		case t.FPS < 1 || t.FPS > 60:
 			bad("ladder[%d].fps: %d is not in 1…60", i, t.FPS)
-		case t.Bitrate < 10_000:
-			bad("ladder[%d].bitrate: %d bit/s is under 10000", i, t.Bitrate)
+		case t.Bitrate < minBitrate || t.Bitrate > maxBitrate:
+			bad("ladder[%d].bitrate: %d bit/s is not in %d…%d", i, t.Bitrate, minBitrate, maxBitrate)
 		case t.MTU < 100 || t.MTU > 1400:
 			bad("ladder[%d].mtu: %d is not in 100…1400", i, t.MTU)
 		}

@@ -111,6 +111,7 @@ var (
 	ErrNoRoom        = errors.New("no such room")
 	ErrNoParticipant = errors.New("no such participant")
 	ErrNoTier        = errors.New("no such tier")
+	ErrBadRate       = errors.New("bit rate out of bounds")
 	ErrNoCodec       = errors.New("no codec in common")
 	ErrFull          = errors.New("room is full")
 	ErrReplaced      = errors.New("the same identity joined again")

@@ -35,7 +35,8 @@ type Room struct {
 	arrivals  uint64
 	canvases  map[string]*canvas
 	tiers     map[tierKey]*Tier
-	opened    int // tiers so far, for their phases
+	opened    int            // tiers so far, for their phases
+	rates     map[string]int // bit/s of tiers by name, where not the ladder's
 	sound     *soundClock
 	watchers  map[chan State]struct{}
 	version   uint64
@@ -52,7 +53,7 @@ func newRoom(ctx context.Context, s *Server, name string) *Room {
 		name: name, server: s, log: s.cfg.Log.With("room", name), epoch: time.Now(),
 		inbox: make(chan func()), done: make(chan struct{}),
 		members: map[string]*member{}, canvases: map[string]*canvas{},
-		tiers: map[tierKey]*Tier{}, watchers: map[chan State]struct{}{},
+		tiers: map[tierKey]*Tier{}, rates: map[string]int{}, watchers: map[chan State]struct{}{},
 	}
 	// RFC 3550, section 5.1: timestamps begin anywhere.
 	r.bases.video, r.bases.audio = rand.Uint32(), rand.Uint32()
@@ -327,6 +328,9 @@ func (r *Room) tier(key tierKey, c *codec.Codec) *Tier {
 		r.opened++
 		phase := time.Duration(float64(r.opened) * 0.618 * float64(time.Second/time.Duration(key.spec.FPS)))
 		t = newTier(r.ctx, r, key, r.canvases[key.canvas], c, phase)
+		if bps := r.rates[key.spec.Name]; bps > 0 {
+			t.setBitrate(bps)
+		}
 		r.tiers[key] = t
 		r.log.Info("tier opened", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
 	}

@@ -238,6 +238,44 @@ func TestTierMovesWithoutStall(t *testing.T) {
 	})
 }
 
+func TestBitrateChangesLive(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		p := join(t, s, "r", red, 0, "360p")
+		time.Sleep(time.Second)
+		r, _ := s.room("a")
+		noise := func(seconds int) (bits uint64) {
+			var tier *Tier
+			r.do(func() {
+				for _, tier = range r.tiers {
+				}
+			})
+			before := tier.count.bytes.Load()
+			p.pub.want(false) // the camera's flat colour makes way for a picture that costs bits
+			for i := range seconds * 25 {
+				p.pub.slot.put(codectest.MovingPicture(640, 360, 7*i), time.Now())
+				time.Sleep(40 * time.Millisecond)
+			}
+			return (tier.count.bytes.Load() - before) * 8 / uint64(seconds)
+		}
+		high := noise(8)
+		if err := s.SetBitrate("a", "360p", 100_000); err != nil {
+			t.Fatal(err)
+		}
+		noise(4)
+		low := noise(8)
+		if high < 240_000 || high > 360_000 || low > 130_000 {
+			t.Errorf("%d bit/s at 300000, %d at 100000", high, low)
+		}
+		if err := s.SetBitrate("a", "360p", 5); !errors.Is(err, ErrBadRate) {
+			t.Errorf("5 bit/s: %v", err)
+		}
+		if err := s.SetBitrate("a", "8k", 0); !errors.Is(err, ErrNoTier) {
+			t.Errorf("unknown tier: %v", err)
+		}
+		p.leave()
+	})
+}
+
 func TestTakeover(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		old := join(t, s, "r", red, 0, "360p")

@@ -1,6 +1,7 @@
 package mixer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -268,6 +269,27 @@ func (s *Server) SetTier(room, id, tier string) error {
 		}
 		m.sub.spec = spec
 		r.update()
+		return nil
+	})
+}
+
+// SetBitrate changes the rate of a room's tier while it runs, in bit/s; 0 goes
+// back to the ladder's.
+func (s *Server) SetBitrate(room, tier string, bps int) error {
+	spec, err := s.cfg.tier(tier)
+	if err != nil {
+		return err
+	}
+	if bps != 0 && (bps < minBitrate || bps > maxBitrate) {
+		return fmt.Errorf("tier %q: %w: %d bit/s is not in %d…%d", tier, ErrBadRate, bps, minBitrate, maxBitrate)
+	}
+	return s.in(room, func(r *Room) error {
+		r.rates[spec.Name] = bps
+		for key, t := range r.tiers {
+			if key.spec.Name == spec.Name {
+				t.setBitrate(cmp.Or(bps, spec.Bitrate))
+			}
+		}
 		return nil
 	})
 }
