@@ -164,7 +164,6 @@ type screen struct {
 	stamps   []uint32
 	pcm      []int16
 	reason   error
-	started  bool
 }
 
 func newScreen(t *testing.T, names ...string) *screen {

@@ -35,7 +35,6 @@ func newTransport(t testing.TB, rooms Rooms) *Transport {
 type client struct {
 	t      testing.TB
 	pc     *webrtc.PeerConnection
-	id     string
 	answer mixer.Answer
 	video  *webrtc.TrackLocalStaticRTP
 	audio  *webrtc.TrackLocalStaticRTP

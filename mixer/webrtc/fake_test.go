@@ -83,7 +83,6 @@ func fakeCodecs() codec.Set {
 
 // fakeRooms remembers who came.
 type fakeRooms struct {
-	mu    sync.Mutex
 	pubs  chan *fakePublication
 	subs  chan *fakeSubscription
 	fails error

@@ -28,7 +28,6 @@ type Sender struct {
 	video    *webrtc.TrackLocalStaticRTP
 	audio    *webrtc.TrackLocalStaticRTP
 	rtp      *webrtc.RTPSender // of audio
-	refresh  <-chan struct{}   // the receiver wants a keyframe
 
 	videoCodec, audioCodec *codec.Codec
 	packetizer             codec.Packetizer
