@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mixdown/codec"
 	"mixdown/compositor"
 )
 
@@ -80,7 +81,8 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 			shot.Speaking, shot.Muted = m.speaking.Load(), m.silenced()
 			if s.pub != nil && !m.veiled() {
 				var at time.Time
-				shot.Frame, shot.Seq, at = s.pub.slot.take()
+				shot.Frame, shot.Seq, at = s.pub.slot.take(now, m.lag())
+				m.noteSync(shot.Frame, now)
 				switch age := now.Sub(at); {
 				case shot.Frame == nil || age < cfg.StalePicture:
 				case age < cfg.GonePicture:
@@ -110,6 +112,19 @@ type member struct {
 	// Written by the sound clock, read by the room and the tiers.
 	open, speaking atomic.Bool
 	level          atomic.Int32 // dBov
+	behind         atomic.Int64 // ns since the sound now playing was captured; noSound while unknown
+	// Written by the tiers.
+	sync atomic.Int64 // ns that the sound is behind the picture on show
+}
+
+// lag is how long ago the sound now playing was captured, or noSound.
+func (m *member) lag() time.Duration { return time.Duration(m.behind.Load()) }
+
+// noteSync keeps how far the sound is behind the picture on show at now.
+func (m *member) noteSync(f *codec.Frame, now time.Time) {
+	if lag := m.lag(); f != nil && lag != noSound && !f.Captured.IsZero() {
+		m.sync.Store(int64(lag - now.Sub(f.Captured)))
+	}
 }
 
 // silenced reports whether the person's sound is muted by anyone.

@@ -148,6 +148,7 @@ func (r *Room) join(id Identity) (*member, error) {
 		r.arrivals++
 		m = &member{order: r.arrivals}
 		m.level.Store(-127)
+		m.behind.Store(int64(noSound))
 		r.members[id.ID] = m
 	}
 	m.id = id

@@ -7,61 +7,96 @@ import (
 	"mixdown/codec"
 )
 
-// slot holds a sender's newest frame. Decoders put, tiers take; neither waits
-// for the other.
+const (
+	// maxHold is how long a frame may wait for its sound: past it, a picture
+	// ahead of its voice is better than one that is not there.
+	maxHold = 350 * time.Millisecond
+	// maxHeld bounds the frames that wait: maxHold at 30 fps, and some.
+	maxHeld = 12
+	// noSound is the lag of a sender whose sound tells no capture times.
+	noSound = time.Duration(-1)
+)
+
+// slot holds a sender's frames: the one on show, and those after it whose sound
+// has not been played yet. Decoders put, tiers take; neither waits for the
+// other.
 type slot struct {
 	mu     sync.Mutex
-	frame  *codec.Frame
+	frames []held // oldest first; the first is on show
 	seq    uint64
-	at     time.Time
+	at     time.Time // of the newest
 	closed bool
+}
+
+type held struct {
+	*codec.Frame
+	seq uint64
+	at  time.Time // when it was put
 }
 
 // put takes over the caller's reference.
 func (s *slot) put(f *codec.Frame, now time.Time) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed {
-		s.mu.Unlock()
 		f.Release()
 		return
 	}
-	old := s.frame
-	s.frame, s.at = f, now
-	s.seq++
-	s.mu.Unlock()
-	if old != nil {
-		old.Release()
+	if len(s.frames) == maxHeld {
+		s.drop()
 	}
+	s.seq++
+	s.at = now
+	s.frames = append(s.frames, held{f, s.seq, now})
 }
 
-// take returns the newest frame, which the caller releases, nil if there is
-// none, with its number and the time it was put.
-func (s *slot) take() (f *codec.Frame, seq uint64, at time.Time) {
+// take returns the newest frame whose capture time is not after the sound that
+// plays at now, captured lag ago, with its number and the time it was put. The
+// caller releases it; nil means that there is none.
+func (s *slot) take(now time.Time, lag time.Duration) (f *codec.Frame, seq uint64, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.frame == nil {
+	for len(s.frames) > 1 && s.frames[1].due(now, lag) {
+		s.drop()
+	}
+	if len(s.frames) == 0 {
 		return nil, s.seq, s.at
 	}
-	return s.frame.Retain(), s.seq, s.at
+	shown := s.frames[0]
+	return shown.Retain(), shown.seq, shown.at
 }
 
-// size returns the newest frame's size, or zeros.
+// due reports whether a frame's sound plays at now, or waiting for it is over.
+func (h held) due(now time.Time, lag time.Duration) bool {
+	return lag == noSound || h.Captured.IsZero() || !h.Captured.After(now.Add(-lag)) || now.Sub(h.at) >= maxHold
+}
+
+// drop releases the oldest frame.
+func (s *slot) drop() {
+	s.frames[0].Release()
+	n := copy(s.frames, s.frames[1:])
+	s.frames[n] = held{}
+	s.frames = s.frames[:n]
+}
+
+// size returns the newest frame's size, zeros if there is none, and when it was
+// put.
 func (s *slot) size() (w, h int, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.frame == nil {
+	if len(s.frames) == 0 {
 		return 0, 0, s.at
 	}
-	return s.frame.Width, s.frame.Height, s.at
+	newest := s.frames[len(s.frames)-1]
+	return newest.Width, newest.Height, s.at
 }
 
-// close releases the frame; later ones are released at once.
+// close releases all frames; later ones are released at once.
 func (s *slot) close() {
 	s.mu.Lock()
-	f := s.frame
-	s.frame, s.closed = nil, true
-	s.mu.Unlock()
-	if f != nil {
-		f.Release()
+	defer s.mu.Unlock()
+	s.closed = true
+	for len(s.frames) > 0 {
+		s.drop()
 	}
 }

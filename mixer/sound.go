@@ -106,7 +106,7 @@ func (s *soundClock) step(now time.Time) {
 	s.seat()
 	for _, l := range s.legs {
 		if l.strip != nil {
-			s.pull(l)
+			s.pull(l, now)
 		}
 	}
 	s.bus.Step()
@@ -191,15 +191,21 @@ func (s *soundClock) unstrip(l *leg) {
 	l.who.open.Store(false)
 	l.who.speaking.Store(false)
 	l.who.level.Store(-127)
+	l.who.behind.Store(int64(noSound))
 }
 
-func (s *soundClock) pull(l *leg) {
+func (s *soundClock) pull(l *leg, now time.Time) {
 	heard := l.voice.Pull(l.strip.PCM)
 	l.strip.Silent, l.strip.Ahead = heard.Silent, heard.Ahead
 	if l.who.silenced() {
 		clear(l.strip.PCM)
 		l.strip.Silent, l.strip.Ahead = true, -127
 	}
+	behind := noSound
+	if !heard.Playing.IsZero() {
+		behind = max(0, now.Sub(heard.Playing))
+	}
+	l.who.behind.Store(int64(behind))
 	if heard.Concealed > 0 {
 		s.room.server.metrics.concealed.Add(heard.Concealed.Seconds())
 	}
