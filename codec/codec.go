@@ -51,6 +51,7 @@ type Unit struct {
 	Data      []byte
 	Keyframe  bool
 	Temporal  uint8     // temporal layer, 0 is the base
+	Layers    uint8     // how many of them the stream has; 0 while unknown
 	Timestamp uint32    // RTP timestamp, in ticks of Codec.ClockRate
 	Arrived   time.Time // when its last packet came in
 	Captured  time.Time // the sender's capture time on this machine's clock; zero while unknown
@@ -82,6 +83,8 @@ type VideoConfig struct {
 	MaxKeyframe float64
 	// TemporalLayers is 1 (or 0) for none.
 	TemporalLayers int
+	// MTU is the largest RTP payload the units will be cut into, bytes; 0 unknown.
+	MTU int
 }
 
 // VideoEncoder turns frames into access units. It is called from one goroutine

@@ -8,9 +8,15 @@ import (
 	"mixdown/codec/vpx"
 )
 
-// Default returns all codecs, in order of preference. A new codec is one more
-// row; codectest says whether it is right.
+// Default returns the codecs that the server runs, in order of preference.
 func Default() codec.Set {
+	all := All()
+	return codec.Set{all.Find("VP8"), all.Find("opus")}
+}
+
+// All returns every codec there is, in order of preference. A new codec is one
+// more row; codectest says whether it is right.
+func All() codec.Set {
 	return codec.Set{
 		{
 			Name:            "VP8",
@@ -19,6 +25,15 @@ func Default() codec.Set {
 			Payload:         vpx.VP8Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("vp8"),
 			NewVideoEncoder: vpx.NewVP8Encoder,
+		},
+		{
+			Name:            "VP9",
+			Kind:            codec.Video,
+			ClockRate:       90000, // RFC 9628, section 6.1
+			Fmtp:            "profile-id=0",
+			Payload:         vpx.VP9Payload{},
+			NewVideoDecoder: ffmpeg.NewDecoder("vp9"),
+			NewVideoEncoder: vpx.NewVP9Encoder,
 		},
 		{
 			Name:            "opus",

@@ -19,6 +19,14 @@ vpx_codec_err_t encoder_control(encoder *e, int id, int value)
 	return vpx_codec_control_(&e->ctx, id, value);
 }
 
+vpx_codec_err_t encoder_layer(encoder *e, int id)
+{
+	if (!e->vp9)
+		return encoder_control(e, VP8E_SET_TEMPORAL_LAYER_ID, id);
+	vpx_svc_layer_id_t layer = {.temporal_layer_id = id, .temporal_layer_id_per_spatial = {id}};
+	return vpx_codec_control(&e->ctx, VP9E_SET_SVC_LAYER_ID, &layer);
+}
+
 vpx_codec_err_t encoder_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
 	int y_stride, int uv_stride, vpx_codec_pts_t pts, unsigned long duration, vpx_enc_frame_flags_t flags)
 {

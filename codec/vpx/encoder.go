@@ -1,6 +1,6 @@
 // Package vpx speaks to libvpx without FFmpeg between, whose wrapper cannot
 // change the bit rate of a running encoder. It also knows the RTP payload
-// format of VP8 (RFC 7741).
+// formats of VP8 (RFC 7741) and VP9 (RFC 9628).
 package vpx
 
 /*
@@ -19,13 +19,13 @@ import (
 	"mixdown/codec"
 )
 
-// clock is the encoder's time base and VP8's RTP clock, Hz.
+// clock is the encoder's time base and both formats' RTP clock, Hz.
 const clock = 90000
 
 // Options are the settings of libvpx that a codec.VideoConfig does not hold.
 type Options struct {
 	// Speed is the cpu-used setting. VP8 takes -16 to 16: negative ones are fixed,
-	// positive ones change with the machine's load.
+	// positive ones change with the machine's load. VP9 takes 0 to 9, all fixed.
 	Speed int
 	// MinQ and MaxQ bound the quantizer, 0 to 63.
 	MinQ, MaxQ int
@@ -45,6 +45,7 @@ type Encoder struct {
 	sinceKey int
 	duration C.ulong // of a frame at the configured rate
 	layers   []layer // the pattern of temporal layers, repeated
+	count    uint8   // of temporal layers
 	next     int     // index into layers
 	lastPTS  int64
 	buf      []byte
@@ -62,11 +63,12 @@ func open(name string, iface *C.vpx_codec_iface_t, cfg codec.VideoConfig, opt Op
 	if err := check(cfg); err != nil {
 		return nil, fmt.Errorf("%s encoder: %w", name, err)
 	}
+	vp9 := name == "VP9"
 	c := (*C.encoder)(C.calloc(1, C.sizeof_encoder)) // cgo's calloc does not return nil
 	e := &Encoder{
 		c: c, name: name, width: cfg.Width, height: cfg.Height,
 		interval: cfg.KeyInterval, duration: C.ulong(clock / cfg.FPS),
-		layers: layers, lastPTS: -1,
+		layers: layers, count: uint8(max(cfg.TemporalLayers, 1)), lastPTS: -1,
 	}
 	if rc := C.encoder_defaults(c, iface); rc != C.VPX_CODEC_OK {
 		return nil, errors.Join(e.err("defaults", rc), e.Close())
@@ -77,7 +79,12 @@ func open(name string, iface *C.vpx_codec_iface_t, cfg codec.VideoConfig, opt Op
 	s.g_threads = C.uint(max(cfg.Threads, 1))
 	s.g_pass = C.VPX_RC_ONE_PASS
 	s.g_lag_in_frames = 0
-	s.g_error_resilient = 0
+	if vp9 && len(layers) > 1 {
+		c.vp9 = 1
+		// What a VP9 picture hands to the next one beside references (entropy
+		// contexts, motion vectors) must not come from a leaf.
+		s.g_error_resilient = C.VPX_ERROR_RESILIENT_DEFAULT
+	}
 	s.rc_end_usage = C.VPX_CBR
 	s.rc_min_quantizer, s.rc_max_quantizer = C.uint(opt.MinQ), C.uint(opt.MaxQ)
 	s.rc_dropframe_thresh = C.uint(opt.DropBelow)
@@ -140,7 +147,7 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 		flags = C.VPX_EFLAG_FORCE_KF
 	}
 	if len(e.layers) > 1 {
-		if rc := C.encoder_control(e.c, C.VP8E_SET_TEMPORAL_LAYER_ID, C.int(l.id)); rc != C.VPX_CODEC_OK {
+		if rc := C.encoder_layer(e.c, C.int(l.id)); rc != C.VPX_CODEC_OK {
 			return codec.Unit{}, e.err("set temporal layer", rc)
 		}
 	}
@@ -149,11 +156,14 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if rc != C.VPX_CODEC_OK {
 		return codec.Unit{}, e.err("encode", rc)
 	}
-	e.next = (e.next + 1) % len(e.layers)
 	u := codec.Unit{
 		Keyframe:  e.c.key != 0,
 		Temporal:  l.id,
+		Layers:    e.count,
 		Timestamp: uint32(ticks),
+	}
+	if e.c.size > 0 { // a dropped picture's place in the pattern goes to the next
+		e.next = (e.next + 1) % len(e.layers)
 	}
 	if e.sinceKey++; u.Keyframe {
 		e.sinceKey = 1

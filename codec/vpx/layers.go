@@ -42,6 +42,8 @@ func setLayers(s *C.vpx_codec_enc_cfg_t, layers []layer) {
 	if len(layers) == 4 {
 		shares, decimators = []C.uint{40, 60, 100}, []C.uint{4, 2, 1}
 	}
+	s.ss_number_layers = 1
+	s.temporal_layering_mode = C.VP9E_TEMPORAL_LAYERING_MODE_BYPASS // the flags rule
 	s.ts_number_layers = C.uint(len(shares))
 	s.ts_periodicity = C.uint(len(layers))
 	for i, l := range layers {
@@ -49,6 +51,7 @@ func setLayers(s *C.vpx_codec_enc_cfg_t, layers []layer) {
 	}
 	for i := range shares {
 		s.ts_target_bitrate[i] = max(s.rc_target_bitrate*shares[i]/100, 1)
+		s.layer_target_bitrate[i] = s.ts_target_bitrate[i] // where VP9 looks
 		s.ts_rate_decimator[i] = decimators[i]
 	}
 }

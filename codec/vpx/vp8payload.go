@@ -17,6 +17,26 @@ func (VP8Payload) NewPacketizer() codec.Packetizer { return &vp8Packetizer{} }
 // NewDepacketizer returns a depacketizer for all forms of the descriptor.
 func (VP8Payload) NewDepacketizer() codec.Depacketizer { return vp8Depacketizer{} }
 
+// Counters reads PictureID and TL0PICIDX. They are 0 where the descriptor has
+// none or cannot be read.
+func (VP8Payload) Counters(payload []byte) codec.Counters {
+	d, err := parseVP8(payload)
+	if err != nil {
+		return 0
+	}
+	return d.counters(payload)
+}
+
+// Follow returns the shift from first to the picture after last.
+func (VP8Payload) Follow(last, first codec.Counters) codec.Counters { return follow(last, first) }
+
+// Shift adds by to PictureID and TL0PICIDX, where the payload has them.
+func (VP8Payload) Shift(payload []byte, by codec.Counters) {
+	if d, err := parseVP8(payload); err == nil {
+		d.shift(payload, by)
+	}
+}
+
 // vp8Header is the length of the descriptor that vp8Packetizer writes.
 const vp8Header = 6
 
@@ -55,20 +75,29 @@ func (p *vp8Packetizer) Packetize(u codec.Unit, mtu int) ([][]byte, error) {
 	}
 	p.picture = (p.picture + 1) & 0x7fff
 
-	n := (len(u.Data) + room - 1) / room
-	payloads := make([][]byte, n)
-	block := make([]byte, n*vp8Header+len(u.Data)) // one for all: they live and die together
-	rest := u.Data
-	for i := range payloads {
-		size := (len(rest) + n - i - 1) / (n - i)
-		end := vp8Header + size
-		b := block[:end:end]
+	payloads := cut(u.Data, (len(u.Data)+room-1)/room, vp8Header, 0)
+	for _, b := range payloads {
 		copy(b, header[:])
-		copy(b[vp8Header:], rest[:size])
-		payloads[i], rest, block = b, rest[size:], block[end:]
 	}
 	payloads[0][0] |= bitS
 	return payloads, nil
+}
+
+// cut returns n payloads with the bytes of data, shared out evenly, each behind
+// header bytes of room; the first has first bytes of room more.
+func cut(data []byte, n, header, first int) [][]byte {
+	payloads := make([][]byte, n)
+	block := make([]byte, n*header+first+len(data)) // one for all: they live and die together
+	header += first
+	for i := range payloads {
+		size := (first + len(data) + n - i - 1) / (n - i)
+		end := header + size - first
+		b := block[:end:end]
+		copy(b[header:], data[:size-first])
+		payloads[i], data, block = b, data[size-first:], block[end:]
+		header, first = header-first, 0
+	}
+	return payloads
 }
 
 // vp8Depacketizer holds no state: the descriptor says where a unit begins, and
@@ -106,23 +135,18 @@ const (
 	bitL    = 0x40 // TL0PICIDX follows
 	bitT    = 0x20 // TID is in the byte that follows
 	bitK    = 0x10 // KEYIDX is in the byte that follows
-	bitM    = 0x80 // in the PictureID: it has 15 bits
 	bitY    = 0x20 // beside TID: needs base pictures only
 )
 
-// descriptor says where things are in a payload; 0 is nowhere, as no field can
-// be in the first byte.
-type descriptor struct {
-	picture int // PictureID
-	wide    bool
-	base    int // TL0PICIDX
-	layer   int // TID
-	length  int
+// vp8Descriptor says what a payload's descriptor holds.
+type vp8Descriptor struct {
+	places
+	length int
 }
 
 // parseVP8 reads the descriptor of a payload that has at least a byte behind it.
-func parseVP8(payload []byte) (descriptor, error) {
-	var d descriptor
+func parseVP8(payload []byte) (vp8Descriptor, error) {
+	var d vp8Descriptor
 	if len(payload) < 2 {
 		return d, errShort
 	}
@@ -146,9 +170,7 @@ func parseVP8(payload []byte) (descriptor, error) {
 			d.length++
 		}
 		if x&(bitT|bitK) != 0 {
-			if x&bitT != 0 {
-				d.layer = d.length
-			}
+			d.upper = x&bitT != 0 && d.length < len(payload) && payload[d.length]>>6 > 0
 			d.length++
 		}
 	}

@@ -183,34 +183,39 @@ func FuzzVP8Payload(f *testing.F) {
 	f.Add([]byte{0x80, 0xe0, 0x05, 0xff, 0x20, 0x9d}, uint64(1<<16|3))
 	f.Add([]byte{0x90, 0x80, 0x80}, uint64(1))
 	f.Fuzz(func(t *testing.T, payload []byte, shift uint64) {
-		p, dep := VP8Payload{}, VP8Payload{}.NewDepacketizer()
-		unit, err := dep.Append(nil, payload)
-		begins := dep.Begins(payload)
-		if err != nil && (begins || len(unit) > 0) {
-			t.Fatalf("%x begins %v, unit %x, %v", payload, begins, unit, err)
-		}
-		if err == nil && (len(unit) == 0 || len(unit) >= len(payload)) {
-			t.Fatalf("%x holds %x", payload, unit)
-		}
-		dep.Keyframe(unit)
-		by := codec.Counters(shift & 0xff_7fff)
-		before := p.Counters(payload)
-		shifted := bytes.Clone(payload)
-		p.Shift(shifted, by)
-		again, err2 := dep.Append(nil, shifted)
-		if (err == nil) != (err2 == nil) || !bytes.Equal(unit, again) || dep.Begins(shifted) != begins {
-			t.Fatalf("%x shifted to %x", payload, shifted)
-		}
-		after := p.Counters(shifted)
-		if after>>32 != before>>32 {
-			t.Fatalf("%x has other fields than %x", shifted, payload)
-		}
-		if err == nil {
-			follow := p.Follow(before, p.Counters(payload))
-			p.Shift(payload, follow)
-			if p.Follow(before, p.Counters(payload))&0x7f != 0 {
-				t.Fatalf("%x does not follow", payload)
-			}
-		}
+		fuzzPayload(t, VP8Payload{}, payload, shift)
 	})
+}
+
+// fuzzPayload depacketizes and shifts payload.
+func fuzzPayload(t *testing.T, p codec.Payload, payload []byte, shift uint64) {
+	dep := p.NewDepacketizer()
+	unit, err := dep.Append(nil, payload)
+	begins := dep.Begins(payload)
+	if err != nil && (begins || len(unit) > 0) {
+		t.Fatalf("%x begins %v, unit %x, %v", payload, begins, unit, err)
+	}
+	if err == nil && (begins && len(unit) == 0 || len(unit) >= len(payload)) {
+		t.Fatalf("%x holds %x", payload, unit)
+	}
+	dep.Keyframe(unit)
+	by := codec.Counters(shift & 0xff_7fff)
+	before := p.Counters(payload)
+	shifted := bytes.Clone(payload)
+	p.Shift(shifted, by)
+	again, err2 := dep.Append(nil, shifted)
+	if (err == nil) != (err2 == nil) || !bytes.Equal(unit, again) || dep.Begins(shifted) != begins {
+		t.Fatalf("%x shifted to %x", payload, shifted)
+	}
+	after := p.Counters(shifted)
+	if after>>32 != before>>32 {
+		t.Fatalf("%x has other fields than %x", shifted, payload)
+	}
+	if err == nil {
+		follow := p.Follow(before, p.Counters(payload))
+		p.Shift(payload, follow)
+		if p.Follow(before, p.Counters(payload))&0x7f != 0 {
+			t.Fatalf("%x does not follow", payload)
+		}
+	}
 }
