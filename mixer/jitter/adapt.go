@@ -6,13 +6,16 @@ const (
 	// quietCut is what is cut out of, or put into, near silence at a time.
 	quietCut = 10 * time.Millisecond
 	// voiceSlack is what the delay has to be too long by before a voice is cut.
-	voiceSlack = 25 * time.Millisecond
+	voiceSlack = 15 * time.Millisecond
 	// hurry is from when it is cut faster, and less carefully.
 	hurry = 100 * time.Millisecond
 	// Pulls between two cuts of a voice.
 	restCalm, restHurry = 3, 1
-	// How alike the ends of a cut have to be.
+	// How alike the ends of a cut have to be. What is not like itself, noise, is
+	// cut all the same in the end: each time that nothing was found, a little less
+	// is asked for.
 	matchCalm, matchHurry = 0.6, 0.2
+	matchPatience         = 0.01
 )
 
 // adapt brings the delay nearer to the target: it takes some sound out of what
@@ -38,9 +41,24 @@ func (p *Playout) adapt(n int, now time.Time) {
 	slack := v.spare + p.length(int64((p.frames()-n)%n)) - target
 	still := quiet(v.fifo)
 	if slack < quietCut || !still && (slack < voiceSlack || v.cooldown > 0) {
+		if slack < quietCut {
+			v.misses = 0
+		}
 		return
 	}
 	p.shorten(n, slack, still, target, now)
+}
+
+// cut looks for what may be cut out or said twice: a stretch of at most most
+// samples per channel, as long as possible when long. It is 0 if there is none.
+func (v *pull) cut(wanted float64, long bool) int {
+	k, match := v.stretch.period(v.fifo, long)
+	if match < wanted-matchPatience*float64(v.misses) {
+		v.misses++
+		return 0
+	}
+	v.misses = 0
+	return k
 }
 
 // lengthen puts some sound in.
@@ -51,8 +69,7 @@ func (p *Playout) lengthen(n int) {
 		if v.cooldown > 0 {
 			return
 		}
-		var match float64
-		if k, match = v.stretch.period(v.fifo); match < matchCalm {
+		if k = v.cut(matchCalm, false); k == 0 {
 			return
 		}
 		v.cooldown = restCalm
@@ -71,22 +88,16 @@ func (p *Playout) lengthen(n int) {
 func (p *Playout) shorten(n int, slack time.Duration, still bool, target time.Duration, now time.Time) {
 	v := &p.pull
 	k := p.samples(quietCut)
+	match, rest := matchCalm, restCalm
 	if slack > hurry {
 		k *= 2
-	}
-	match := matchHurry
-	if slack < hurry {
-		match = matchCalm
+		match, rest = matchHurry, restHurry
 	}
 	p.fill(n+p.samples(15*time.Millisecond), n, false, now)
 	if !still {
-		v.cooldown = restCalm
-		if slack > hurry {
-			v.cooldown = restHurry
-		}
-		var m float64
-		if k, m = v.stretch.period(v.fifo); m < match {
-			return
+		v.cooldown = rest
+		if k = v.cut(match, slack > hurry); k == 0 {
+			v.cooldown = 0
 		}
 	}
 	if k == 0 || n+k > p.frames() || k+v.stretch.seam > p.frames() {

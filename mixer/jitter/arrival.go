@@ -11,6 +11,16 @@ const (
 	lateMemory = 200
 	// lateHeard is what a packet that came too late counts for.
 	lateHeard = 4
+	// A packet that comes so soon behind another, and less late, was held up by
+	// the same thing: it teaches nothing new. An outage is one late arrival,
+	// however much was sent meanwhile.
+	together = 5 * time.Millisecond
+	// recentWindow times recentBuckets is how long ago anything as late as the
+	// target must have come, else the target falls: a burst is over then. A
+	// bucket has recentLeast packets at least.
+	recentWindow  = 250 * time.Millisecond
+	recentBuckets = 8
+	recentLeast   = 4
 	// baseWindow times baseBuckets is how long the fastest packet is remembered.
 	baseWindow  = 2 * time.Second
 	baseBuckets = 8
@@ -28,6 +38,13 @@ type arrival struct {
 
 	bins  []float64 // share of packets by lateness
 	count int
+
+	recent      [recentBuckets]time.Duration // how late the latest of each window was
+	recentSince time.Time                    // of the newest window
+	recentCount int                          // packets in it
+
+	last   time.Duration // transit of the last packet
+	lastAt time.Time
 }
 
 func newArrival(most time.Duration) arrival {
@@ -48,47 +65,72 @@ func (a *arrival) base() time.Duration {
 	return least
 }
 
-// saw takes one packet's arrival − timestamp. It returns false if that begins a
-// new line of timestamps. weight is 1 for a packet in time.
-func (a *arrival) saw(transit time.Duration, weight int, now time.Time) bool {
-	if a.started && (transit-a.base()).Abs() > baseStep {
-		a.started = false
-	}
-	if !a.started {
+// far reports whether a packet belongs to another line of timestamps.
+func (a *arrival) far(transit time.Duration) bool {
+	return !a.started || (transit-a.base()).Abs() > baseStep
+}
+
+// saw takes one packet's arrival − timestamp. weight is 1 for a packet in time. One
+// that is far from the others begins a new line of timestamps.
+func (a *arrival) saw(transit time.Duration, weight int, now time.Time) {
+	if a.far(transit) {
 		a.started, a.since = true, now
 		for i := range a.fastest {
 			a.fastest[i] = transit
 		}
-		return false
+		a.last, a.lastAt = transit, now
+		return
 	}
 	if now.Sub(a.since) > baseWindow {
 		copy(a.fastest[1:], a.fastest[:])
 		a.fastest[0], a.since = transit, now
 	}
 	a.fastest[0] = min(a.fastest[0], transit)
+	late := transit - a.base()
+	a.note(late, now)
 
-	late := min(int((transit-a.base())/lateBin), len(a.bins)-1)
+	same := now.Sub(a.lastAt) < together && transit < a.last
+	a.last, a.lastAt = transit, now
+	if same {
+		return
+	}
+	bin := min(int(late/lateBin), len(a.bins)-1)
 	for range weight {
 		a.count = min(a.count+1, lateMemory)
 		share := 1 / float64(a.count)
 		for i := range a.bins {
 			a.bins[i] -= a.bins[i] * share
 		}
-		a.bins[late] += share
+		a.bins[bin] += share
 	}
-	return true
 }
 
-// lateness is how late all but the latest few packets come.
+// note keeps the latest of the last few moments.
+func (a *arrival) note(late time.Duration, now time.Time) {
+	if now.Sub(a.recentSince) > recentWindow && a.recentCount >= recentLeast {
+		copy(a.recent[1:], a.recent[:])
+		a.recent[0], a.recentSince, a.recentCount = 0, now, 0
+	}
+	a.recent[0] = max(a.recent[0], late)
+	a.recentCount++
+}
+
+// lateness is how late all but the latest few packets come, and no more than
+// what came late of late.
 func (a *arrival) lateness() time.Duration {
+	most := time.Duration(0)
+	for _, v := range a.recent {
+		most = max(most, v)
+	}
+	most = (most/lateBin + 1) * lateBin
 	sum := 0.0
 	for i, v := range a.bins {
 		if sum += v; sum >= lateShare {
-			return time.Duration(i+1) * lateBin
+			return min(time.Duration(i+1)*lateBin, most)
 		}
 	}
 	if sum == 0 {
 		return 0
 	}
-	return time.Duration(len(a.bins)) * lateBin
+	return min(time.Duration(len(a.bins))*lateBin, most)
 }

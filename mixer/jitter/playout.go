@@ -53,12 +53,15 @@ type PlayoutStats struct {
 	Duplicates uint64
 	Late       uint64 // came after their time
 	Lost       uint64 // were missing when their time came
-	Repaired   uint64 // of these, had a packet behind them to repair them from
+	Repaired   uint64 // of these, had a packet behind them to repair them from (in-band FEC)
+	Copied     uint64 // missing ones that were played from a copy in a later packet (RED)
 	Dropped    uint64 // came, and were too old to be played
 	Bad        uint64 // could not be used or decoded
 	Restarts   uint64 // of the stream: another source, another line of numbers
 
-	Concealed time.Duration // sound made up
+	Concealed time.Duration // sound made up for what did not come
+	Mended    time.Duration // sound that came from in-band repair
+	Comfort   time.Duration // noise that fills pauses
 	Inserted  time.Duration // to lengthen the delay
 	Removed   time.Duration // to shorten it
 	Target    time.Duration // that a packet is to wait after the fastest
@@ -95,6 +98,7 @@ type Playout struct {
 	started bool
 	ssrc    uint32
 	last    int64 // timestamp
+	step    int64 // samples from one packet to the next
 	restart restart
 	line    int // counts lines of timestamps: pull starts over with each
 
@@ -123,6 +127,12 @@ const maxParcel = 8192
 // Push takes one packet. level is its dBov from RFC 6464, -127 when there is
 // none. pkt is not kept.
 func (p *Playout) Push(pkt *rtp.Packet, level float64, now time.Time) {
+	p.PushCopies(pkt, nil, level, now)
+}
+
+// PushCopies takes one packet that came with copies of those right before it,
+// the oldest first (RFC 2198).
+func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Packets++
@@ -149,26 +159,71 @@ func (p *Playout) Push(pkt *rtp.Packet, level float64, now time.Time) {
 		q.skip(seq) // a probe: it takes a number and says nothing
 		return
 	}
+	q.prepend(seq)
 	p.last = unwrap32(p.last, pkt.Timestamp)
-	ts := p.last * int64(p.cfg.Rate) / int64(p.cfg.ClockRate)
-	transit := now.Sub(p.epoch) - p.length(ts)
-	switch q.know(seq) {
-	case waiting, taken:
+	e := parcel{seq: seq, ts: p.scale(p.last), arrived: now, level: level}
+	transit := now.Sub(p.epoch) - p.length(e.ts)
+	if p.arrival.far(transit) {
+		p.arrival.saw(transit, 1, now)
+		p.stats.Dropped += uint64(q.flush(seq))
+		p.line++
+	}
+	for i, c := range copies {
+		p.copied(c, seq-int64(len(copies)-i), level, now)
+	}
+	p.put(e, pkt.Payload, transit, now)
+	p.aim()
+}
+
+// scale turns a timestamp into samples.
+func (p *Playout) scale(ts int64) int64 { return ts * int64(p.cfg.Rate) / int64(p.cfg.ClockRate) }
+
+// put queues a packet unless it is of no use.
+func (p *Playout) put(e parcel, data []byte, transit time.Duration, now time.Time) {
+	q := &p.queue
+	switch q.know(e.seq) {
+	case waiting:
+		if at := q.at(e.seq); at.copy { // the packet itself, behind its copy
+			at.copy, at.level = false, e.level
+			p.arrival.saw(transit, 1, now)
+			return
+		}
+		p.stats.Duplicates++
+		return
+	case taken:
 		p.stats.Duplicates++
 		return
 	case lost:
 		p.stats.Late++
 		p.arrival.saw(transit, lateHeard, now)
-		p.aim()
 		return
 	}
-	if !p.arrival.saw(transit, 1, now) {
-		p.stats.Dropped += uint64(q.flush(seq))
-		p.line++
+	if q.know(e.seq-1) == unknown {
+		// What this one can repair comes with it, so late.
+		p.arrival.saw(transit+p.length(p.step), 1, now)
 	}
-	p.aim()
-	p.stats.Dropped += uint64(q.put(parcel{seq: seq, ts: ts, arrived: now, level: level}, pkt.Payload))
+	p.arrival.saw(transit, 1, now)
+	if n := q.at(e.seq - 1); n.seq == e.seq-1 && n.state != missing {
+		if step := e.ts - n.ts; step > 0 && step <= int64(p.samples(maxLength)) {
+			p.step = step
+		}
+	}
+	p.stats.Dropped += uint64(q.put(e, data))
 }
+
+// copied queues a copy of a packet that is missing.
+func (p *Playout) copied(c Block, seq int64, level float64, now time.Time) {
+	q := &p.queue
+	if len(c.Data) == 0 || len(c.Data) > maxParcel || c.Back == 0 || q.know(seq) != unknown {
+		return
+	}
+	ts := p.scale(p.last - int64(c.Back))
+	p.arrival.saw(now.Sub(p.epoch)-p.length(ts), 1, now)
+	p.stats.Dropped += uint64(q.put(parcel{seq: seq, ts: ts, arrived: now, level: level, copy: true}, c.Data))
+}
+
+// maxLength is that of one packet of sound.
+const maxLength = 120 * time.Millisecond
 
 // far is a distance of sequence numbers that no reordering and no outage makes.
 const far = 3000
@@ -190,9 +245,13 @@ func (p *Playout) begin(pkt *rtp.Packet, now time.Time) {
 	p.arrival.forget()
 }
 
+// headroom is what the target leaves to the longest delay: a packet that waited
+// for the target must not be too old then.
+const headroom = 60 * time.Millisecond
+
 // aim sets the target by what is known of the network.
 func (p *Playout) aim() {
-	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), p.cfg.MaxDelay)
+	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), max(p.cfg.MaxDelay-headroom, p.cfg.MinDelay))
 }
 
 // length is the time that samples per channel take.

@@ -11,9 +11,11 @@ const (
 	// there is silence. Nobody is heard longer than what was heard of them.
 	concealFull = 40 * time.Millisecond
 	concealEnd  = 120 * time.Millisecond
-	// restEnd is so for a sender that said it would stop (DTX, RFC 6716, section
-	// 2.1.9).
-	restEnd = 20 * time.Millisecond
+	// comfortEnd is how long noise fills the pause of a sender that said it would
+	// stop (DTX, RFC 6716, section 2.1.9): it says how its silence sounds every
+	// 400 ms. The last comfortFade of it fades.
+	comfortEnd  = time.Second
+	comfortFade = 200 * time.Millisecond
 	// shortGap of timestamps is filled in place; a longer one is a pause, behind
 	// which the delay starts anew.
 	shortGap = 60 * time.Millisecond
@@ -36,11 +38,14 @@ type pull struct {
 	length  int           // samples per channel of the last packet
 	rest    bool          // it was the last before a pause
 	made    int           // samples made up in a row
+	comfort int           // samples of noise in a row
 	owed    int           // samples made up and not yet pulled
+	beside  int           // samples at the end of fifo that are on no line of time
 
 	at       parcel        // the last one, without its data
 	behind   time.Duration // of the sample last played, against the fastest packet
 	cooldown int           // pulls until voice may be stretched again
+	misses   int           // pulls that wanted to stretch and found no place
 	work     []byte
 	pcm      []int16 // scratch
 	stretch  stretch
@@ -78,11 +83,13 @@ func (p *Playout) Pull(pcm []int16, now time.Time) Heard {
 	}
 	p.follow()
 	p.fill(n, n, true, now)
+	head := v.end - int64(p.frames()-v.beside)
 	p.adapt(n, now)
 
-	h := p.heard(n, now)
+	h := p.heard(n, head, now)
 	copy(pcm, v.fifo[:n*ch])
 	v.fifo = v.fifo[:copy(v.fifo, v.fifo[n*ch:])]
+	v.beside = min(v.beside, p.frames())
 	h.Silent = true
 	for _, s := range pcm {
 		if s != 0 {
@@ -120,6 +127,7 @@ func (p *Playout) fill(want, n int, must bool, now time.Time) {
 			if !must {
 				return
 			}
+			v.beside += want - p.frames() // the line stands still
 			p.conceal(want - p.frames())
 			continue
 		}
@@ -154,6 +162,7 @@ func (p *Playout) choose(must bool, now time.Time) (what step, e parcel, gap int
 			p.stats.Dropped++
 			w.state = lost
 			p.queue.next++
+			p.queue.open = false
 			v.running = false
 			continue
 		}
@@ -174,13 +183,23 @@ func (p *Playout) choose(must bool, now time.Time) (what step, e parcel, gap int
 				what = stepRest
 			}
 		}
-		if !v.running && (!must || spare >= 0 && spare < p.target) {
-			return stepWait, e, 0, 0
+		if !v.running {
+			if gap = 0; hole > 0 { // behind silence, too, the last one missing may be repaired
+				gap = int(min(max(w.ts-v.end, 0), int64(v.length)))
+				what = stepLost
+			}
+			early := spare + p.length(int64(gap))
+			if !must || early >= 0 && early < p.target {
+				return stepWait, e, 0, 0
+			}
 		}
 		missed := p.queue.pass(w)
 		p.stats.Lost += uint64(missed)
 		if what == stepLost && missed > 0 {
 			p.stats.Repaired++
+		}
+		if w.copy {
+			p.stats.Copied++
 		}
 		v.running = true
 		e = p.queue.take(w, v.work)
@@ -199,7 +218,6 @@ func (p *Playout) samples(d time.Duration) int {
 func (p *Playout) decode(e parcel) {
 	v, ch := &p.pull, p.cfg.Channels
 	n, err := v.decoder.decode(e.data, v.pcm)
-	silent := v.made >= p.concealEnd()
 	v.running = true
 	v.rest = len(e.data) <= 2
 	v.end, v.at = e.ts, e
@@ -209,13 +227,19 @@ func (p *Playout) decode(e parcel) {
 		return // what comes next will conceal it
 	}
 	pcm := v.pcm[:n*ch]
-	if silent {
-		v.stretch.fadeIn(pcm, p.samples(onset))
-	}
+	p.onset(pcm)
 	v.fifo = append(v.fifo, pcm...)
 	v.end += int64(n)
 	v.length = n
-	v.made = 0
+}
+
+// onset ends what was made up: real sound comes next. Behind silence it fades in.
+func (p *Playout) onset(pcm []int16) {
+	v := &p.pull
+	if v.made >= p.samples(concealEnd) {
+		v.stretch.fadeIn(pcm, p.samples(onset))
+	}
+	v.made, v.comfort, v.beside = 0, 0, 0
 }
 
 // repair appends the gap samples before e, the last of them from what e may
@@ -230,47 +254,47 @@ func (p *Playout) repair(e parcel, gap int) {
 	if v.decoder.repair(e.data, pcm) != nil {
 		clear(pcm)
 	}
+	p.onset(pcm)
 	v.fifo = append(v.fifo, pcm...)
-	p.madeUp(last)
+	p.count(func(s *PlayoutStats) { s.Mended += p.length(int64(last)) })
 }
 
-func (p *Playout) concealEnd() int {
-	if p.pull.rest {
-		return p.samples(restEnd)
-	}
-	return p.samples(concealEnd)
-}
-
-// conceal appends n samples that hide a loss, fading the longer it lasts. The
-// line of timestamps stands still: what is only late will still be heard.
+// conceal appends n samples that hide a loss, fading the longer it lasts, or
+// that fill a pause. In silence nothing is running: the next packet waits for
+// its time.
 func (p *Playout) conceal(n int) {
 	v, ch := &p.pull, p.cfg.Channels
+	end, full := p.samples(concealEnd), p.samples(concealFull)
+	noise, fade := p.samples(comfortEnd), p.samples(comfortFade)
 	for n > 0 {
 		k := min(n, len(v.pcm)/ch)
 		pcm := v.pcm[:k*ch]
-		end := p.concealEnd()
-		if v.made >= end {
-			clear(pcm)
-			v.running = false
-			v.made = min(v.made+k, 1<<30)
-		} else {
+		switch {
+		case v.rest && v.made == 0 && v.comfort < noise:
+			// The decoder goes on with the noise that it last heard.
 			if v.decoder.conceal(pcm) != nil {
 				clear(pcm)
 			}
-			full := min(p.samples(concealFull), end/2)
+			v.stretch.fadeOut(pcm, v.comfort-(noise-fade), fade)
+			v.running = false
+			v.comfort += k
+			p.count(func(s *PlayoutStats) { s.Comfort += p.length(int64(k)) })
+		case v.made >= end || v.comfort > 0:
+			clear(pcm)
+			v.running = false
+			v.made = min(max(v.made, end)+k, 1<<30)
+		default:
+			if v.decoder.conceal(pcm) != nil {
+				clear(pcm)
+			}
 			v.stretch.fadeOut(pcm, v.made-full, end-full)
-			p.madeUp(k)
+			v.made += k
+			v.owed += k
+			p.count(func(s *PlayoutStats) { s.Concealed += p.length(int64(k)) })
 		}
 		v.fifo = append(v.fifo, pcm...)
 		n -= k
 	}
-}
-
-func (p *Playout) madeUp(n int) {
-	v := &p.pull
-	v.made += n
-	v.owed += n
-	p.count(func(s *PlayoutStats) { s.Concealed += p.length(int64(n)) })
 }
 
 func (p *Playout) count(f func(*PlayoutStats)) {
@@ -279,8 +303,9 @@ func (p *Playout) count(f func(*PlayoutStats)) {
 	p.mu.Unlock()
 }
 
-// heard says what the next n samples of the fifo are.
-func (p *Playout) heard(n int, now time.Time) Heard {
+// heard says what the next n samples of the fifo are, the first of which is at
+// head on the line of timestamps.
+func (p *Playout) heard(n int, head int64, now time.Time) Heard {
 	v := &p.pull
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,9 +320,8 @@ func (p *Playout) heard(n int, now time.Time) Heard {
 		return h
 	}
 	elapsed := now.Sub(p.epoch) - p.arrival.base()
-	head := v.end - int64(p.frames())
 	h.Delay = p.stats.Delay
-	if v.running && v.made == 0 {
+	if v.running && v.beside == 0 {
 		v.behind = elapsed - p.length(head)
 		h.Delay = now.Sub(v.at.arrived) + p.length(v.at.ts-head)
 		p.stats.Delay = h.Delay

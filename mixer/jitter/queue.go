@@ -9,6 +9,7 @@ type parcel struct {
 	ts      int64 // unwrapped, in samples
 	arrived time.Time
 	level   float64
+	copy    bool // came inside a later packet
 	data    []byte
 }
 
@@ -18,6 +19,7 @@ type queue struct {
 	ring []parcel
 	next int64 // the first number not yet played
 	last int64 // the highest seen
+	open bool  // nothing has been played: earlier ones may still come
 }
 
 func newQueue(size int) queue { return queue{ring: make([]parcel, size)} }
@@ -29,7 +31,20 @@ func (q *queue) reset(seq int64) {
 	for i := range q.ring {
 		q.ring[i].seq, q.ring[i].state = 0, unknown
 	}
-	q.next, q.last = seq, seq-1
+	q.next, q.last, q.open = seq, seq-1, true
+}
+
+// prepend makes room before the first number, while nothing has been played:
+// the first packet to come need not be the first that was sent.
+func (q *queue) prepend(seq int64) {
+	if !q.open || q.last < q.next || seq >= q.next || q.next-seq > freshBack || q.last-seq >= int64(len(q.ring)) {
+		return
+	}
+	for n := seq; n < q.next; n++ {
+		e := q.at(n)
+		e.seq, e.state = n, missing
+	}
+	q.next = seq
 }
 
 // know tells what became of a number.
@@ -115,6 +130,7 @@ func (q *queue) first() (e *parcel, hole int) {
 
 // pass gives up what is missing before e and counts it.
 func (q *queue) pass(e *parcel) (missed int) {
+	q.open = false
 	for ; q.next < e.seq; q.next++ {
 		if m := q.at(q.next); m.state == missing {
 			m.state = lost
@@ -128,7 +144,7 @@ func (q *queue) pass(e *parcel) (missed int) {
 func (q *queue) take(e *parcel, buf []byte) parcel {
 	out := *e
 	e.data, e.state = buf[:0], taken
-	q.next = e.seq + 1
+	q.next, q.open = e.seq+1, false
 	return out
 }
 

@@ -34,10 +34,13 @@ func newStretch(f codec.AudioFormat) stretch {
 	return s
 }
 
+// nearly is as well as the best, when more has to be cut.
+const nearly = 0.9
+
 // period returns the number of samples per channel after which the beginning of
-// pcm comes again, and how well it does: 1 is exactly. It is 0 if pcm is too
-// short.
-func (s *stretch) period(pcm []int16) (samples int, match float64) {
+// pcm comes again, and how well it does: 1 is exactly. With long it is the
+// longest that does nearly as well as the best. It is 0 if pcm is too short.
+func (s *stretch) period(pcm []int16, long bool) (samples int, match float64) {
 	n := min(len(pcm)/s.ch/s.down, len(s.low))
 	low := s.low[:n]
 	for i := range low {
@@ -61,6 +64,8 @@ func (s *stretch) period(pcm []int16) (samples int, match float64) {
 		m := float64(dot) / math.Sqrt(float64(own)*float64(power(other))+1)
 		if m > match {
 			samples, match = lag*s.down, m
+		} else if long && m > nearly*match {
+			samples = lag * s.down
 		}
 	}
 	return samples, match
