@@ -117,7 +117,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
 		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
 	} {
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(c.name, c.help, nil, nil), prometheus.CounterValue, c.value)
+		count(out, c.name, c.help, c.value)
 	}
 }
 
@@ -130,6 +130,7 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 		if m.open.Load() {
 			open++
 		}
+		m.collect(out, r.name)
 	}
 	encoders := 0
 	if r.sound != nil {
@@ -148,10 +149,46 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 	}
 }
 
+// collect gives the figures of one sender's sound.
+func (m *member) collect(out chan<- prometheus.Metric, room string) {
+	if m.pub == nil || m.pub.src.Voice() == nil {
+		return
+	}
+	who := []string{"room", room, "participant", m.id.ID}
+	open := 0.0
+	if m.open.Load() {
+		open = 1
+	}
+	gauge(out, "mixdown_participant_open", "1 while the sender is in the sum.", open, who...)
+	gauge(out, "mixdown_participant_level_dbov", "Level of the sender's sound.", float64(m.level.Load()), who...)
+	if m.lag() != noSound {
+		gauge(out, "mixdown_participant_sync_offset_seconds", "How far the sound now playing is behind the picture on show.",
+			time.Duration(m.sync.Load()).Seconds(), who...)
+	}
+	meter, ok := m.pub.src.Voice().(VoiceMeter)
+	if !ok {
+		return
+	}
+	v := meter.VoiceStats()
+	gauge(out, "mixdown_participant_playout_delay_seconds", "Between arrival and playing.", v.Delay.Seconds(), who...)
+	gauge(out, "mixdown_participant_playout_target_seconds", "What the playout delay is steered to.", v.Target.Seconds(), who...)
+	count(out, "mixdown_participant_concealed_seconds_total", "Sound made up for what did not come.", v.Concealed.Seconds(), who...)
+	count(out, "mixdown_participant_stretched_seconds_total", "Sound left out and put in to steer the delay.", v.Stretched.Seconds(), who...)
+	count(out, "mixdown_participant_late_packets_total", "Packets that came after their time.", float64(v.Late), who...)
+}
+
+func count(out chan<- prometheus.Metric, name, help string, v float64, labels ...string) {
+	metric(out, prometheus.CounterValue, name, help, v, labels)
+}
+
 func gauge(out chan<- prometheus.Metric, name, help string, v float64, labels ...string) {
+	metric(out, prometheus.GaugeValue, name, help, v, labels)
+}
+
+func metric(out chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, v float64, labels []string) {
 	var names, values []string
 	for i := 0; i < len(labels); i += 2 {
 		names, values = append(names, labels[i]), append(values, labels[i+1])
 	}
-	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), prometheus.GaugeValue, v, values...)
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, v, values...)
 }
