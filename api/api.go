@@ -45,6 +45,7 @@ type Rooms interface {
 	CreateRoom(cfg mixer.RoomConfig) (created bool, err error)
 	DeleteRoom(room string) error
 	Rooms() []string
+	Admit(room string, who mixer.Identity) error
 	State(room string) (mixer.State, error)
 	Watch(ctx context.Context, room string) (<-chan mixer.State, error)
 	Mute(room, id string, audio, video *bool) error

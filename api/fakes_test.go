@@ -87,6 +87,13 @@ func (f *fakeRooms) Rooms() []string {
 	return out
 }
 
+func (f *fakeRooms) Admit(room string, who mixer.Identity) error {
+	if who.ID == "one too many" {
+		return fmt.Errorf("room %q: %w", room, mixer.ErrFull)
+	}
+	return nil
+}
+
 func (f *fakeRooms) State(room string) (mixer.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -119,6 +119,11 @@ func (a *API) offer(c *gin.Context, kind string, s mixer.Session) {
 		a.fail(c, err)
 		return
 	}
+	// The transport joins once it is connected; a full room is said now.
+	if err := a.cfg.Rooms.Admit(s.Room, s.Identity); err != nil {
+		a.fail(c, err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), offerTimeout)
 	defer cancel()
 	answer, err := a.cfg.Signaler.Offer(ctx, s, sdp)

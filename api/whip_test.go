@@ -83,6 +83,9 @@ func TestWHIPRefuses(t *testing.T) {
 	b.offer("/whip/demo", foreign, sdp).is(http.StatusUnauthorized)
 	b.offer("/whip/demo", unsigned, sdp).is(http.StatusUnauthorized)
 	b.offer("/whip/demo", b.token("eve", mixer.Viewer, "demo"), sdp).is(http.StatusForbidden)
+	if w := b.offer("/whip/demo", b.token("one too many", mixer.Participant, "demo"), sdp).is(http.StatusServiceUnavailable); w.Header().Get("Retry-After") == "" {
+		t.Error("a full room does not say when to try again")
+	}
 	b.offer("/whip/demo", b.token("ada", mixer.Participant, "other"), sdp).is(http.StatusForbidden)
 	b.offer("/whip/demo?return=all", good, sdp).is(http.StatusBadRequest)
 	b.offer("/whip/demo?tier=8k", good, sdp).is(http.StatusBadRequest)

@@ -138,12 +138,20 @@ func (r *Room) logNow(what string, err error) {
 	}
 }
 
+// admit refuses newcomers to a full room.
+func (r *Room) admit(id Identity) error {
+	if r.members[id.ID] == nil && len(r.members) >= r.server.cfg.MaxParticipants {
+		return fmt.Errorf("room %q: %w: it has %d members", r.name, ErrFull, len(r.members))
+	}
+	return nil
+}
+
 // join finds or makes the member for an identity.
 func (r *Room) join(id Identity) (*member, error) {
 	m := r.members[id.ID]
 	if m == nil {
-		if len(r.members) >= r.server.cfg.MaxParticipants {
-			return nil, fmt.Errorf("room %q: %w", r.name, ErrFull)
+		if err := r.admit(id); err != nil {
+			return nil, err
 		}
 		r.arrivals++
 		m = &member{order: r.arrivals}

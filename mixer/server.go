@@ -158,6 +158,11 @@ func (s *Server) of(room, id string, fn func(*Room, *member) error) error {
 	})
 }
 
+// Admit tells beforehand whether somebody would get into a room.
+func (s *Server) Admit(room string, who Identity) error {
+	return s.in(room, func(r *Room) error { return r.admit(who) })
+}
+
 // Publish makes src the Source of who in a room; a former one is closed with
 // ErrReplaced. The room must exist.
 func (s *Server) Publish(ctx context.Context, room string, who Identity, src Source) (p *Publication, err error) {

@@ -1,6 +1,7 @@
 package mixer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -142,6 +143,12 @@ func TestRoomIsFull(t *testing.T) {
 		p := join(t, s, "r", red, 0, "360p")
 		if _, err := s.Publish(t.Context(), "a", Identity{ID: "g"}, newCamera(t, green, 0)); err == nil {
 			t.Error("a second one gets in")
+		}
+		if err := s.Admit("a", Identity{ID: "g"}); !errors.Is(err, ErrFull) {
+			t.Errorf("a second one is told %v", err)
+		}
+		if err := s.Admit("a", Identity{ID: "r"}); err != nil {
+			t.Errorf("the first one may not come again: %v", err)
 		}
 		p.leave()
 	})
