@@ -55,6 +55,8 @@ type PlayoutStats struct {
 	Lost       uint64 // were missing when their time came
 	Repaired   uint64 // of these, had a packet behind them to repair them from (in-band FEC)
 	Copied     uint64 // missing ones that were played from a copy in a later packet (RED)
+	Nacked     uint64 // requests for one packet
+	Recovered  uint64 // came after they were asked for
 	Dropped    uint64 // came, and were too old to be played
 	Bad        uint64 // could not be used or decoded
 	Restarts   uint64 // of the stream: another source, another line of numbers
@@ -97,8 +99,10 @@ type Playout struct {
 	epoch   time.Time // of all times of arrival
 	started bool
 	ssrc    uint32
-	last    int64 // timestamp
-	step    int64 // samples from one packet to the next
+	last    int64     // timestamp
+	step    int64     // samples from one packet to the next
+	head    int64     // the sample that was played at headAt
+	headAt  time.Time // zero while nothing is running
 	restart restart
 	line    int // counts lines of timestamps: pull starts over with each
 
@@ -195,7 +199,15 @@ func (p *Playout) put(e parcel, data []byte, transit time.Duration, now time.Tim
 		return
 	case lost:
 		p.stats.Late++
-		p.arrival.saw(transit, lateHeard, now)
+		if at := q.at(e.seq); at.seq != e.seq || at.asks == 0 {
+			p.arrival.saw(transit, lateHeard, now)
+		}
+		return
+	}
+	if at := q.at(e.seq); at.seq == e.seq && at.asks > 0 {
+		// It came when we asked, which says nothing of the network's jitter.
+		p.stats.Recovered++
+		q.put(e, data)
 		return
 	}
 	if q.know(e.seq-1) == unknown {

@@ -321,8 +321,10 @@ func (p *Playout) heard(n int, head int64, now time.Time) Heard {
 	}
 	elapsed := now.Sub(p.epoch) - p.arrival.base()
 	h.Delay = p.stats.Delay
+	p.headAt = time.Time{}
 	if v.running && v.beside == 0 {
 		v.behind = elapsed - p.length(head)
+		p.head, p.headAt = head, now
 		h.Delay = now.Sub(v.at.arrived) + p.length(v.at.ts-head)
 		p.stats.Delay = h.Delay
 	} else if now.Sub(v.at.arrived) > idleFor {

@@ -9,7 +9,8 @@ type parcel struct {
 	ts      int64 // unwrapped, in samples
 	arrived time.Time
 	level   float64
-	copy    bool // came inside a later packet
+	copy    bool  // came inside a later packet
+	asks    uint8 // how often it was asked for; arrived is then the last time
 	data    []byte
 }
 
@@ -42,7 +43,7 @@ func (q *queue) prepend(seq int64) {
 	}
 	for n := seq; n < q.next; n++ {
 		e := q.at(n)
-		e.seq, e.state = n, missing
+		*e = parcel{seq: n, state: missing, data: e.data}
 	}
 	q.next = seq
 }
@@ -75,7 +76,7 @@ func (q *queue) extend(seq int64) (dropped int) {
 	q.next = max(q.next, seq-size+1)
 	for n := max(q.last+1, q.next); n <= seq; n++ {
 		e := q.at(n)
-		e.seq, e.state = n, missing
+		*e = parcel{seq: n, state: missing, data: e.data}
 	}
 	q.last = seq
 	return dropped

@@ -27,6 +27,8 @@ type agreed struct {
 	codecs     []format // in the client's order
 	transport  uint8    // header extension ids, 0 if not agreed: transport-wide sequence number,
 	audioLevel uint8    // and audio level (RFC 6464)
+	red        uint8    // payload type of redundant sound, 0 if not agreed
+	nack       bool     // the sender sends sound again
 }
 
 type format struct {
@@ -43,8 +45,9 @@ const (
 )
 
 // finish makes of pion's answer the one for the client: all m-lines of the
-// offer, our public addresses, our parameters for sound.
-func (o *offer) finish(local string, codecs codec.Set, public []netip.AddrPort) (*answer, error) {
+// offer, our public addresses, our parameters for sound. With redundant,
+// senders are asked to send sound twice.
+func (o *offer) finish(local string, codecs codec.Set, public []netip.AddrPort, redundant bool) (*answer, error) {
 	desc := new(sdp.SessionDescription)
 	if err := desc.UnmarshalString(local); err != nil {
 		return nil, fmt.Errorf("own answer: %w", err)
@@ -69,6 +72,10 @@ func (o *offer) finish(local string, codecs codec.Set, public []netip.AddrPort) 
 		got.mid = l.mid
 		if l.kind == codec.Audio {
 			ownParameters(m, got.codecs)
+			retransmission(m, &got, l.in)
+			if l.in {
+				redundancy(l.media, m, &got, redundant)
+			}
 			a.audio = got
 		} else {
 			a.video = got

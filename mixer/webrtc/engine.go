@@ -74,7 +74,7 @@ func (t *Transport) engine() error {
 			PayloadType: webrtc.PayloadType(dynamic + i),
 		}
 		kind := webrtc.RTPCodecTypeAudio
-		p.RTCPFeedback = []webrtc.RTCPFeedback{{Type: "transport-cc"}}
+		p.RTCPFeedback = []webrtc.RTCPFeedback{{Type: "transport-cc"}, {Type: "nack"}}
 		if c.Kind == codec.Video {
 			kind = webrtc.RTPCodecTypeVideo
 			p.RTCPFeedback = []webrtc.RTCPFeedback{

@@ -44,7 +44,8 @@ type source struct {
 	asked   atomic.Pointer[mixer.Ask]
 	kick    chan struct{} // there is something to tell the sender
 
-	packets rtp.Packet // of pion's goroutine
+	packets rtp.Packet     // of pion's goroutine
+	blocks  []jitter.Block // too
 
 	// mu guards what follows. Units go to the room while it is held, so that they
 	// stay in order; the room answers through keyWant and asked, which need no lock.
@@ -135,13 +136,39 @@ func (s *source) packet(raw []byte, now time.Time) {
 		s.picture(c, p, now)
 		return
 	}
+	var copies []jitter.Block
+	if s.audio.red != 0 && p.PayloadType == s.audio.red {
+		if copies = s.split(p); copies == nil {
+			s.peer.meter.badRTP.Inc()
+			return
+		}
+	}
 	if c := find(s.audio.codecs, p.PayloadType); c != nil && s.voice != nil {
 		s.peer.meter.in.audioPackets.Inc()
 		s.peer.meter.in.audioBytes.Add(float64(len(raw)))
-		s.sound(c, p, now)
+		s.sound(c, p, copies, now)
 		return
 	}
 	s.peer.meter.badType.Inc()
+}
+
+// split makes of a redundant packet (RFC 2198) its own sound, and returns the
+// copies of earlier packets in it, or nil if it is no such packet.
+func (s *source) split(p *rtp.Packet) []jitter.Block {
+	blocks, err := jitter.SplitRED(s.blocks[:0], p.Payload)
+	s.blocks = blocks
+	if err != nil {
+		return nil
+	}
+	own := blocks[len(blocks)-1]
+	p.PayloadType, p.Payload = own.PT, own.Data
+	copies := blocks[:len(blocks)-1]
+	for i := range copies {
+		if copies[i].PT != own.PT {
+			copies[i].Data = nil // keeps its place in the order
+		}
+	}
+	return copies
 }
 
 func find(formats []format, pt uint8) *codec.Codec {
@@ -183,9 +210,11 @@ func (s *source) deliver(units []codec.Unit) {
 }
 
 // sound takes one packet of audio.
-func (s *source) sound(c *codec.Codec, p *rtp.Packet, now time.Time) {
+func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now time.Time) {
 	s.mu.Lock()
-	ok := s.streams[1].admit(c, p, now)
+	t := &s.streams[1]
+	hole := int16(p.SequenceNumber-uint16(t.highest)) > 1
+	ok := t.admit(c, p, now)
 	s.mu.Unlock()
 	if !ok {
 		s.peer.meter.badStream.Inc()
@@ -198,7 +227,10 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, now time.Time) {
 			level = -float64(e[0] & 0x7f)
 		}
 	}
-	s.voice.push(c, p, level, now)
+	s.voice.push(c, p, copies, level, now)
+	if hole && s.audio.nack {
+		s.rouse() // sound waits too shortly to wait for the next tick
+	}
 }
 
 // admit counts p for its stream and reports whether it belongs to it.

@@ -34,17 +34,18 @@ type loop struct {
 func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	var out []rtcp.Packet
 
+	rtt := s.peer.rtt()
 	s.mu.Lock()
 	units, nacks, lost := s.assembler.Tick(now)
 	s.deliver(units)
 	if lost && s.pub != nil {
 		s.pub.Lost()
 	}
-	video := s.streams[0].ssrc
+	video, audio := s.streams[0].ssrc, s.streams[1].ssrc
 	known := !s.streams[0].seen.IsZero()
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= reportEvery {
-		if rtt := s.peer.rtt(); rtt > 0 {
+		if rtt > 0 {
 			s.assembler.SetRTT(rtt)
 		}
 		for i := range s.streams {
@@ -71,11 +72,9 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	if len(reports) > 0 {
 		l.report = now
 	}
-	if len(nacks) > 0 {
-		s.peer.meter.nacksOut.Add(float64(len(nacks)))
-		out = append(out, &rtcp.TransportLayerNack{
-			SenderSSRC: s.ssrc, MediaSSRC: video, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks),
-		})
+	out = s.again(out, video, nacks)
+	if s.audio.nack && s.voice != nil && rtt > 0 {
+		out = s.again(out, audio, s.voice.nacks(nil, rtt, now))
 	}
 	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
 		l.key = now
@@ -89,6 +88,17 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 		s.feedback.Unlock()
 	}
 	return out
+}
+
+// again asks for packets of a stream to be sent again.
+func (s *source) again(out []rtcp.Packet, ssrc uint32, seqs []uint16) []rtcp.Packet {
+	if len(seqs) == 0 {
+		return out
+	}
+	s.peer.meter.nacksOut.Add(float64(len(seqs)))
+	return append(out, &rtcp.TransportLayerNack{
+		SenderSSRC: s.ssrc, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
+	})
 }
 
 // remb is the rate of a whole sender that an Ask comes to, in bit/s.

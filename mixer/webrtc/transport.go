@@ -32,20 +32,26 @@ type Config struct {
 	// Addresses are the public IP addresses that clients reach this server on, if
 	// they are not those of its interfaces.
 	Addresses []string
+	// Redundant asks senders that can to repeat each packet of sound in the next
+	// (RFC 2198). That doubles what sound takes of their uplink, which Opus's own
+	// repair does at a quarter: it is for links that lose much and have room. A
+	// client that prefers it by itself is understood in any case.
+	Redundant bool
 }
 
 // Transport holds the peers. It implements the api's Signaler and
 // prometheus.Collector.
 type Transport struct {
-	codecs  codec.Set
-	rooms   Rooms
-	log     *slog.Logger
-	meter   *meter
-	sockets *sockets
-	public  []netip.AddrPort
-	cert    webrtc.Certificate
-	setting webrtc.SettingEngine
-	media   webrtc.MediaEngine
+	codecs    codec.Set
+	rooms     Rooms
+	log       *slog.Logger
+	meter     *meter
+	sockets   *sockets
+	public    []netip.AddrPort
+	redundant bool
+	cert      webrtc.Certificate
+	setting   webrtc.SettingEngine
+	media     webrtc.MediaEngine
 
 	done     chan struct{} // closed when watch shall end
 	watching sync.WaitGroup
@@ -66,7 +72,7 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 		return nil, err
 	}
 	t := &Transport{
-		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer),
+		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), redundant: cfg.Redundant,
 		done: make(chan struct{}),
 	}
 	if err := t.engine(); err != nil {

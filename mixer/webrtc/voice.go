@@ -25,9 +25,13 @@ type voice struct {
 	format  codec.AudioFormat
 	playout *jitter.Playout
 	closed  bool
+	former  mixer.VoiceStats // of playouts before this one
 }
 
-var _ mixer.Voice = (*voice)(nil)
+var (
+	_ mixer.Voice      = (*voice)(nil)
+	_ mixer.VoiceMeter = (*voice)(nil)
+)
 
 func newVoice(c *codec.Codec, clock *jitter.Sender) *voice {
 	v := &voice{clock: clock}
@@ -38,6 +42,7 @@ func newVoice(c *codec.Codec, clock *jitter.Sender) *voice {
 // use begins with another codec or number of channels. The caller holds mu.
 func (v *voice) use(c *codec.Codec, channels int) {
 	if v.playout != nil {
+		v.former = v.stats()
 		_ = v.playout.Close()
 	}
 	format := codec.AudioFormat{Rate: soundRate, Channels: channels}
@@ -47,14 +52,41 @@ func (v *voice) use(c *codec.Codec, channels int) {
 	}, func() (codec.AudioDecoder, error) { return c.NewAudioDecoder(format) })
 }
 
-func (v *voice) push(c *codec.Codec, p *rtp.Packet, level float64, now time.Time) {
+// push takes a packet and the copies of earlier ones that came in it.
+func (v *voice) push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level float64, now time.Time) {
 	v.mu.Lock()
 	if c != v.codec && !v.closed {
 		v.use(c, v.format.Channels)
 	}
 	playout := v.playout
 	v.mu.Unlock()
-	playout.Push(p, level, now)
+	playout.PushCopies(p, copies, level, now)
+}
+
+// nacks appends what to ask the sender for again.
+func (v *voice) nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16 {
+	v.mu.Lock()
+	playout := v.playout
+	v.mu.Unlock()
+	return playout.Nacks(dst, rtt, now)
+}
+
+// VoiceStats implements mixer.VoiceMeter.
+func (v *voice) VoiceStats() mixer.VoiceStats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.stats()
+}
+
+// stats returns the figures so far. The caller holds mu.
+func (v *voice) stats() mixer.VoiceStats {
+	s := v.playout.Stats()
+	return mixer.VoiceStats{
+		Delay: s.Delay, Target: s.Target,
+		Concealed: v.former.Concealed + s.Concealed,
+		Stretched: v.former.Stretched + s.Inserted + s.Removed,
+		Late:      v.former.Late + s.Late,
+	}
 }
 
 func (v *voice) senderReport(r *rtcp.SenderReport, now time.Time) {
