@@ -6,6 +6,7 @@ import (
 	"mixdown/codec/ffmpeg"
 	"mixdown/codec/opus"
 	"mixdown/codec/vpx"
+	"mixdown/codec/x264"
 )
 
 // Default returns the codecs that the server runs, in order of preference.
@@ -25,6 +26,15 @@ func All() codec.Set {
 			Payload:         vpx.VP8Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("vp8"),
 			NewVideoEncoder: vpx.NewVP8Encoder,
+		},
+		{
+			Name:            "H264",
+			Kind:            codec.Video,
+			ClockRate:       90000, // RFC 6184, section 8.2.1
+			Fmtp:            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+			Payload:         x264.Payload{},
+			NewVideoDecoder: ffmpeg.NewDecoder("h264"),
+			NewVideoEncoder: x264.NewEncoder,
 		},
 		{
 			Name:            "VP9",

@@ -1,11 +1,11 @@
 #include "encoder.h"
 
-vpx_codec_err_t encoder_defaults(encoder *e, vpx_codec_iface_t *iface)
+vpx_codec_err_t vpxenc_defaults(encoder *e, vpx_codec_iface_t *iface)
 {
 	return vpx_codec_enc_config_default(iface, &e->cfg, 0);
 }
 
-vpx_codec_err_t encoder_open(encoder *e, vpx_codec_iface_t *iface)
+vpx_codec_err_t vpxenc_open(encoder *e, vpx_codec_iface_t *iface)
 {
 	vpx_codec_err_t err = vpx_codec_enc_init(&e->ctx, iface, &e->cfg, 0);
 	e->opened = err == VPX_CODEC_OK;
@@ -14,20 +14,20 @@ vpx_codec_err_t encoder_open(encoder *e, vpx_codec_iface_t *iface)
 
 // The typed macro vpx_codec_control wants the id as a constant; all ids used
 // here take one int.
-vpx_codec_err_t encoder_control(encoder *e, int id, int value)
+vpx_codec_err_t vpxenc_control(encoder *e, int id, int value)
 {
 	return vpx_codec_control_(&e->ctx, id, value);
 }
 
-vpx_codec_err_t encoder_layer(encoder *e, int id)
+vpx_codec_err_t vpxenc_layer(encoder *e, int id)
 {
 	if (!e->vp9)
-		return encoder_control(e, VP8E_SET_TEMPORAL_LAYER_ID, id);
+		return vpxenc_control(e, VP8E_SET_TEMPORAL_LAYER_ID, id);
 	vpx_svc_layer_id_t layer = {.temporal_layer_id = id, .temporal_layer_id_per_spatial = {id}};
 	return vpx_codec_control(&e->ctx, VP9E_SET_SVC_LAYER_ID, &layer);
 }
 
-vpx_codec_err_t encoder_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
+vpx_codec_err_t vpxenc_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
 	int y_stride, int uv_stride, vpx_codec_pts_t pts, unsigned long duration, vpx_enc_frame_flags_t flags)
 {
 	vpx_image_t img;
@@ -58,14 +58,14 @@ vpx_codec_err_t encoder_encode(encoder *e, unsigned char *y, unsigned char *u, u
 	return VPX_CODEC_OK;
 }
 
-void encoder_close(encoder *e)
+void vpxenc_close(encoder *e)
 {
 	if (e->opened)
 		vpx_codec_destroy(&e->ctx);
 	e->opened = 0;
 }
 
-const char *encoder_detail(encoder *e)
+const char *vpxenc_detail(encoder *e)
 {
 	const char *detail = e->opened ? vpx_codec_error_detail(&e->ctx) : NULL;
 	return detail ? detail : "";

@@ -70,7 +70,7 @@ func open(name string, iface *C.vpx_codec_iface_t, cfg codec.VideoConfig, opt Op
 		interval: cfg.KeyInterval, duration: C.ulong(clock / cfg.FPS),
 		layers: layers, count: uint8(max(cfg.TemporalLayers, 1)), lastPTS: -1,
 	}
-	if rc := C.encoder_defaults(c, iface); rc != C.VPX_CODEC_OK {
+	if rc := C.vpxenc_defaults(c, iface); rc != C.VPX_CODEC_OK {
 		return nil, errors.Join(e.err("defaults", rc), e.Close())
 	}
 	s := &c.cfg
@@ -93,11 +93,11 @@ func open(name string, iface *C.vpx_codec_iface_t, cfg codec.VideoConfig, opt Op
 	s.rc_buf_initial_sz, s.rc_buf_optimal_sz, s.rc_buf_sz = 500, 600, 1000 // ms
 	s.kf_mode = C.VPX_KF_DISABLED                                          // Encode counts
 	e.setRate(cfg.Bitrate)
-	if rc := C.encoder_open(c, iface); rc != C.VPX_CODEC_OK {
+	if rc := C.vpxenc_open(c, iface); rc != C.VPX_CODEC_OK {
 		return nil, errors.Join(e.err("open", rc), e.Close())
 	}
 	for _, k := range controls {
-		if rc := C.encoder_control(c, k.id, C.int(k.value)); rc != C.VPX_CODEC_OK {
+		if rc := C.vpxenc_control(c, k.id, C.int(k.value)); rc != C.VPX_CODEC_OK {
 			return nil, errors.Join(e.err(fmt.Sprintf("set %s to %d", k.name, k.value), rc), e.Close())
 		}
 	}
@@ -147,11 +147,11 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 		flags = C.VPX_EFLAG_FORCE_KF
 	}
 	if len(e.layers) > 1 {
-		if rc := C.encoder_layer(e.c, C.int(l.id)); rc != C.VPX_CODEC_OK {
+		if rc := C.vpxenc_layer(e.c, C.int(l.id)); rc != C.VPX_CODEC_OK {
 			return codec.Unit{}, e.err("set temporal layer", rc)
 		}
 	}
-	rc := C.encoder_encode(e.c, plane(f.Y), plane(f.U), plane(f.V), C.int(f.YStride), C.int(f.UVStride),
+	rc := C.vpxenc_encode(e.c, plane(f.Y), plane(f.U), plane(f.V), C.int(f.YStride), C.int(f.UVStride),
 		C.vpx_codec_pts_t(ticks), e.duration, flags)
 	if rc != C.VPX_CODEC_OK {
 		return codec.Unit{}, e.err("encode", rc)
@@ -204,7 +204,7 @@ func (e *Encoder) setRate(bps int) {
 // err words an error of libvpx.
 func (e *Encoder) err(doing string, rc C.vpx_codec_err_t) error {
 	text := C.GoString(C.vpx_codec_err_to_string(rc))
-	if detail := C.GoString(C.encoder_detail(e.c)); detail != "" {
+	if detail := C.GoString(C.vpxenc_detail(e.c)); detail != "" {
 		text += " (" + detail + ")"
 	}
 	return fmt.Errorf("%s encoder %dx%d: %s: %s", e.name, e.width, e.height, doing, text)
@@ -213,7 +213,7 @@ func (e *Encoder) err(doing string, rc C.vpx_codec_err_t) error {
 // Close ends the encoder.
 func (e *Encoder) Close() error {
 	if e.c != nil {
-		C.encoder_close(e.c)
+		C.vpxenc_close(e.c)
 		C.free(unsafe.Pointer(e.c))
 		e.c = nil
 	}

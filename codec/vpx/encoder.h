@@ -9,20 +9,20 @@ typedef struct {
 	vpx_codec_ctx_t ctx;
 	vpx_codec_enc_cfg_t cfg;
 	int opened;
-	int vp9; // set before encoder_layer
+	int vp9; // set before vpxenc_layer
 	// of the last picture that came out
 	const void *data;
 	size_t size;
 	int key;
 } encoder;
 
-// encoder_defaults fills cfg as libvpx would for live coding.
-vpx_codec_err_t encoder_defaults(encoder *e, vpx_codec_iface_t *iface);
-vpx_codec_err_t encoder_open(encoder *e, vpx_codec_iface_t *iface);
-vpx_codec_err_t encoder_control(encoder *e, int id, int value);
-// encoder_layer says which temporal layer the next picture is in.
-vpx_codec_err_t encoder_layer(encoder *e, int id);
-vpx_codec_err_t encoder_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
+// vpxenc_defaults fills cfg as libvpx would for live coding.
+vpx_codec_err_t vpxenc_defaults(encoder *e, vpx_codec_iface_t *iface);
+vpx_codec_err_t vpxenc_open(encoder *e, vpx_codec_iface_t *iface);
+vpx_codec_err_t vpxenc_control(encoder *e, int id, int value);
+// vpxenc_layer says which temporal layer the next picture is in.
+vpx_codec_err_t vpxenc_layer(encoder *e, int id);
+vpx_codec_err_t vpxenc_encode(encoder *e, unsigned char *y, unsigned char *u, unsigned char *v,
 	int y_stride, int uv_stride, vpx_codec_pts_t pts, unsigned long duration, vpx_enc_frame_flags_t flags);
-void encoder_close(encoder *e);
-const char *encoder_detail(encoder *e);
+void vpxenc_close(encoder *e);
+const char *vpxenc_detail(encoder *e);
