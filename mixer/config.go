@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"mixdown/mixer/audio"
 )
 
 // Config is what an operator decides about rooms.
@@ -28,7 +30,9 @@ type Config struct {
 	TierLinger time.Duration
 	// Fonts are folders to look for fonts in; none means the system's.
 	Fonts []string
-	Log   *slog.Logger
+	// NewDenoiser opens what Sound.Denoise wants; nil: there is none.
+	NewDenoiser func(rate, channels int) (audio.Denoiser, error)
+	Log         *slog.Logger
 }
 
 // Bounds of a tier's bit rate, bit/s.
@@ -50,6 +54,8 @@ type SoundSpec struct {
 	Complexity int
 	MaxOpen    int     // K, the loudest sources in the sum
 	Loss       float64 // packet loss that in-band repair is made for, 0 to 1
+	Level      bool    // bring talkers, and several at once, to a common loudness
+	Denoise    bool    // take noise out of every sender's sound
 }
 
 // DefaultConfig returns the configuration of a server nobody configured.
@@ -59,7 +65,7 @@ func DefaultConfig() Config {
 			{Name: "720p", Width: 1280, Height: 720, FPS: 25, Bitrate: 1_500_000, MTU: 1160},
 			{Name: "360p", Width: 640, Height: 360, FPS: 15, Bitrate: 300_000, MTU: 1160},
 		},
-		Sound:           SoundSpec{Channels: 1, Bitrate: 32_000, Complexity: 5, MaxOpen: 6, Loss: 0.05},
+		Sound:           SoundSpec{Channels: 1, Bitrate: 32_000, Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
 		MaxParticipants: 1000,
 		DecodeWorkers:   runtime.NumCPU(),
 		StalePicture:    5 * time.Second,
@@ -99,6 +105,9 @@ func (c Config) Validate() error {
 	}
 	if c.Sound.MaxOpen < 1 {
 		bad("sound.max_open: %d is under 1", c.Sound.MaxOpen)
+	}
+	if c.Sound.Denoise && c.NewDenoiser == nil {
+		bad("sound.denoise: this server has no denoiser")
 	}
 	if c.DecodeWorkers < 1 {
 		bad("decode_workers: %d is under 1", c.DecodeWorkers)

@@ -65,7 +65,7 @@ func newSoundClock(ctx context.Context, r *Room) *soundClock {
 	cfg := r.server.cfg.Sound
 	s := &soundClock{
 		room: r, shared: map[*codec.Codec]*soundEncoder{}, done: make(chan struct{}),
-		bus: audio.NewBus(audio.Config{Rate: soundRate, Channels: cfg.Channels, MaxOpen: cfg.MaxOpen}),
+		bus: audio.NewBus(audio.Config{Rate: soundRate, Channels: cfg.Channels, MaxOpen: cfg.MaxOpen, Level: cfg.Level}),
 	}
 	s.roster.Store(&[]soundSeat{})
 	ctx, s.cancel = context.WithCancel(ctx)
@@ -145,6 +145,7 @@ func (s *soundClock) seat() {
 		switch {
 		case l.voice != nil && l.strip == nil:
 			l.strip = s.bus.Add()
+			l.strip.Denoiser = s.denoiser()
 		case l.voice == nil && l.strip != nil:
 			s.unstrip(l)
 		}
@@ -186,12 +187,29 @@ func (s *soundClock) unstrip(l *leg) {
 	s.drop(&l.private)
 	if l.strip != nil {
 		s.bus.Remove(l.strip)
+		if l.strip.Denoiser != nil {
+			l.strip.Denoiser.Close()
+		}
 		l.strip = nil
 	}
 	l.who.open.Store(false)
 	l.who.speaking.Store(false)
 	l.who.level.Store(-127)
 	l.who.behind.Store(int64(noSound))
+}
+
+// denoiser opens one sender's denoiser, nil if the room has none.
+func (s *soundClock) denoiser() audio.Denoiser {
+	cfg := s.room.server.cfg
+	if !cfg.Sound.Denoise {
+		return nil
+	}
+	d, err := cfg.NewDenoiser(soundRate, cfg.Sound.Channels)
+	if err != nil {
+		s.room.logNow("sound", err)
+		return nil
+	}
+	return d
 }
 
 func (s *soundClock) pull(l *leg, now time.Time) {

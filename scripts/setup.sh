@@ -10,7 +10,7 @@ packages=(
   build-essential pkg-config ca-certificates git
   libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev
   libswscale-dev libswresample-dev libpostproc-dev
-  libvpx-dev libaom-dev libx264-dev libyuv-dev libopus-dev libopusfile-dev
+  libvpx-dev libaom-dev libx264-dev libyuv-dev libopus-dev libopusfile-dev libspeexdsp-dev
 )
 speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
 browsers=(chromium firefox-esr libnss3-tools iproute2 nftables)

@@ -18,7 +18,9 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"mixdown/api"
+	"mixdown/codec/speex"
 	"mixdown/mixer"
+	"mixdown/mixer/audio"
 )
 
 // Config is all that an operator decides. The koanf tags are the keys of the
@@ -101,6 +103,8 @@ type SoundConfig struct {
 	Complexity int     `koanf:"complexity"`
 	MaxOpen    int     `koanf:"max_open"` // loudest sources in the sum
 	Loss       float64 `koanf:"loss"`     // packet loss that in-band repair is made for, 0 to 1
+	Level      bool    `koanf:"level"`    // talkers come to a common loudness
+	Denoise    bool    `koanf:"denoise"`
 }
 
 // Default returns the configuration of a server nobody configured.
@@ -128,6 +132,7 @@ func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m := mixer.DefaultConfig()
 	m.MaxParticipants = c.Rooms.MaxParticipants
 	m.Sound = mixer.SoundSpec(c.Sound)
+	m.NewDenoiser = func(rate, channels int) (audio.Denoiser, error) { return speex.NewDenoiser(rate, channels) }
 	m.DecodeWorkers = c.Workers
 	m.Log = log
 	m.Ladder = nil

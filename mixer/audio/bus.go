@@ -8,17 +8,31 @@
 // So nobody hears the start of their own word, and the cost grows with voices,
 // not with people.
 //
-//	Strip.PCM ─ level ─ gate ─ open? ─▶ sum ─┬─ limiter ─▶ Mix
-//	                                         └─ − self ─ limiter ─▶ Minus
+//	Strip.PCM ─ denoise ─ level ─ gate ─ open? ─ gain ─▶ sum ─┬─ limiter ─▶ Mix
+//	                                                          └─ − self ─ limiter ─▶ Minus
+//
+// The limiters look ahead: Mix and Minus are Delay behind the PCM.
 package audio
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
 // Tick is the length of one Step.
 const Tick = 20 * time.Millisecond
+
+// Delay is how far Mix and Minus are behind the PCM they are made of.
+const Delay = delayBlocks * time.Millisecond
+
+// Denoiser takes noise out of one sender's sound.
+type Denoiser interface {
+	// Process takes one tick of interleaved PCM and changes it in place.
+	Process(pcm []int16)
+	// Close may be called twice.
+	Close()
+}
 
 // Config shapes a Bus. Zero fields take their defaults.
 type Config struct {
@@ -27,9 +41,13 @@ type Config struct {
 	MaxOpen  int // strips in the sum at a time, 6
 
 	Threshold  float64       // dBov from which sound counts as a voice, -50
-	NoiseAbove float64       // dB that a voice stands above its own noise floor, 9
+	NoiseAbove float64       // dB that a voice stands above its own noise floor, 7
 	Hold       time.Duration // that a strip stays open after its voice ended, 500 ms
 	Louder     float64       // dB that a newcomer must be louder than the holder it replaces, 6
+
+	// Level brings talkers to a common loudness, and several at once to little
+	// more than that of one.
+	Level bool
 }
 
 // WithDefaults returns c with its zero fields filled in.
@@ -47,7 +65,7 @@ func (c Config) WithDefaults() Config {
 		c.Threshold = -50
 	}
 	if c.NoiseAbove == 0 {
-		c.NoiseAbove = 9
+		c.NoiseAbove = 7
 	}
 	if c.Hold == 0 {
 		c.Hold = 500 * time.Millisecond
@@ -77,9 +95,9 @@ func (c Config) Validate() error {
 }
 
 // Strip is one source on a Bus. The caller sets the first three fields before
-// each Step, Step sets the other three.
+// each Step, Step sets the three after them.
 type Strip struct {
-	PCM    []int16 // one tick, interleaved; not changed by the Bus
+	PCM    []int16 // one tick, interleaved; changed only by the Denoiser
 	Silent bool    // PCM is all zeros
 	Ahead  float64 // dBov of what waits in the jitter buffer, Silence if unknown
 
@@ -87,13 +105,18 @@ type Strip struct {
 	Level    float64 // dBov RMS of this tick, -127 to 0 (RFC 6464)
 	Speaking bool    // for showing: lasts a little longer than the sound
 
-	gate    gate
-	score   float64 // see speaker.go
-	fade    fade
-	in      []int16 // what of PCM is in the sum of this tick
-	faded   []int16
-	minus   []int16
-	limiter limiter
+	Denoiser Denoiser // may be nil; the caller's to close
+
+	gate     gate
+	activity activity
+	level    leveller
+	loud     float64 // energy in the sum, see crowd
+	gain     float64 // at the end of the last tick
+	fade     fade
+	in       []int32 // what of PCM is in the sum of this tick; nil: nothing
+	scaled   []int32
+	minus    []int16
+	limiter  limiter
 }
 
 // Bus sums strips. It is used from one goroutine; between two Steps its
@@ -108,6 +131,7 @@ type Bus struct {
 	mix     []int16
 	limiter limiter
 	speaker speaker
+	crowd   crowd
 }
 
 // NewBus returns a Bus without strips. cfg must be valid once its defaults are
@@ -121,7 +145,8 @@ func NewBus(cfg Config) *Bus {
 		sum:     make([]int32, n),
 		diff:    make([]int32, n),
 		mix:     make([]int16, n),
-		limiter: newLimiter(cfg),
+		limiter: newLimiter(cfg, newInterpolator()),
+		speaker: newSpeaker(),
 	}
 }
 
@@ -136,9 +161,10 @@ func (b *Bus) Add() *Strip {
 		Ahead:   Silence,
 		Level:   Silence,
 		gate:    newGate(),
-		faded:   make([]int16, b.n),
+		gain:    1,
+		scaled:  make([]int32, b.n),
 		minus:   make([]int16, b.n),
-		limiter: newLimiter(b.cfg),
+		limiter: newLimiter(b.cfg, b.limiter.points),
 	}
 	b.strips = append(b.strips, s)
 	return s
@@ -160,52 +186,89 @@ func (b *Bus) Remove(s *Strip) {
 // Step takes one tick: it decides who is open, then sums.
 func (b *Bus) Step() {
 	for _, s := range b.strips {
-		s.Level = Silence
-		if !s.Silent && len(s.PCM) == b.n {
-			s.Level = Level(s.PCM)
-		}
-		s.gate.listen(b.cfg, s.Level, s.Ahead)
+		b.listen(s)
 	}
 	b.decide()
-
+	common := 1.0
+	if b.cfg.Level {
+		b.crowd.listen(b.strips)
+		common = b.crowd.gain
+	}
 	clear(b.sum)
 	for _, s := range b.strips {
-		s.in = nil
-		if s.Open && s.Level > Silence {
-			s.in = s.fade.apply(s.faded, s.PCM, b.cfg)
-			for i, v := range s.in {
-				b.sum[i] += int32(v)
-			}
+		b.add(s, common)
+	}
+	for _, s := range b.strips {
+		if s.Open && s.fade == fadeIn { // until now its participant heard the shared mix
+			s.limiter.follow(&b.limiter)
 		}
 	}
-	before := b.limiter
-	b.limiter.run(b.mix, b.sum, 1)
+	b.limiter.run(b.mix, b.sum, nil)
 	for _, s := range b.strips {
 		if s.Open {
-			b.subtract(s, before)
+			b.subtract(s)
 		}
 	}
-	b.speaker.step(b.strips, b.cfg)
+	b.speaker.step(b.strips)
+}
+
+// listen takes in what s sends in this tick.
+func (b *Bus) listen(s *Strip) {
+	var units [subUnits]float64
+	s.Level = Silence
+	if !s.Silent && len(s.PCM) == b.n {
+		if s.Denoiser != nil {
+			s.Denoiser.Process(s.PCM)
+		}
+		s.Level = levels(s.PCM, &units)
+	}
+	if s.gate.listen(b.cfg, s.Level, s.Ahead) {
+		s.activity.forget()
+	}
+	loud, from := 0, power(s.gate.loudFrom(b.cfg))
+	for _, e := range units {
+		if e >= from {
+			loud++
+		}
+	}
+	s.activity.listen(loud)
+	if b.cfg.Level && s.gate.voiced && s.activity.talks {
+		s.level.listen(s.Level, s.gate.heard.level)
+	}
+}
+
+// add puts s into the sum if it is open.
+func (b *Bus) add(s *Strip, common float64) {
+	from, to := s.gain, common*math.Pow(10, s.level.gain/20)
+	s.gain, s.in = to, nil
+	if !s.Open || s.Level <= Silence {
+		return
+	}
+	if s.fade == fadeIn {
+		from = to
+	}
+	s.in = s.scaled
+	s.fade.apply(s.in, s.PCM, from, to, b.cfg)
+	for i, v := range s.in {
+		b.sum[i] += v
+	}
 }
 
 // subtract makes the private mix of an open strip. Its gain goes on from the
 // shared mix's, which the listener heard before, and leads back to it.
-func (b *Bus) subtract(s *Strip, before limiter) {
-	if s.fade == fadeIn {
-		s.limiter = before
-	}
-	leave := 1.0
+func (b *Bus) subtract(s *Strip) {
+	var lead *limiter
 	if s.fade == fadeOut {
-		leave = b.limiter.gain
+		lead = &b.limiter
 	}
 	if s.in == nil {
-		s.limiter.run(s.minus, b.sum, leave)
+		s.limiter.run(s.minus, b.sum, lead)
 		return
 	}
 	for i, v := range s.in {
-		b.diff[i] = b.sum[i] - int32(v)
+		b.diff[i] = b.sum[i] - v
 	}
-	s.limiter.run(s.minus, b.diff, leave)
+	s.limiter.run(s.minus, b.diff, lead)
 }
 
 // Mix is the limited sum of all open strips: what every closed strip and every

@@ -5,30 +5,44 @@ type fade uint8
 
 const (
 	fadeNone fade = iota
-	fadeIn        // from zero within fadeInTime: no click, and no syllable lost
-	fadeOut       // to zero over the whole tick, the strip's last
+	fadeIn        // from zero within 2 ms: no click, and no syllable lost
+	fadeOut       // to zero in the strip's last tick
 )
 
-// fadeInPart is the share of a tick that a fade-in takes: 2 ms.
-const fadeInPart = 10
+// Shares of a tick. A fade-out leaves the second half of the tick empty: when it
+// ends, nothing of the strip is left in any limiter's look-ahead.
+const (
+	fadeInPart  = 10
+	fadeOutPart = 2
+)
 
-// apply returns pcm as it goes into the sum: pcm itself, or faded in buf.
-func (f fade) apply(buf, pcm []int16, cfg Config) []int16 {
+// apply writes pcm as it goes into the sum: with a gain that runs from one
+// value to the other, and faded.
+func (f fade) apply(dst []int32, pcm []int16, from, to float64, cfg Config) {
+	if from == 1 && to == 1 {
+		for i, v := range pcm {
+			dst[i] = int32(v)
+		}
+	} else {
+		g, step := from, (to-from)/float64(len(pcm))
+		for i, v := range pcm {
+			g += step
+			dst[i] = int32(float64(v) * g)
+		}
+	}
 	ch := cfg.Channels
 	frames := len(pcm) / ch
 	switch f {
 	case fadeIn:
-		copy(buf, pcm)
 		ramp := frames / fadeInPart
 		for i := range ramp * ch {
-			buf[i] = int16(int(pcm[i]) * (i / ch) / ramp)
+			dst[i] = dst[i] * int32(i/ch) / int32(ramp)
 		}
-		return buf
 	case fadeOut:
-		for i, v := range pcm {
-			buf[i] = int16(int(v) * (frames - 1 - i/ch) / frames)
+		ramp := frames / fadeOutPart
+		for i := range ramp * ch {
+			dst[i] = int32(int64(dst[i]) * int64(ramp-1-i/ch) / int64(ramp))
 		}
-		return buf
+		clear(dst[ramp*ch:])
 	}
-	return pcm
 }

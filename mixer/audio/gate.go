@@ -1,13 +1,6 @@
 package audio
 
-// The noise floor is followed between these levels. The upper one keeps steady
-// sound, a tone or music, from being taken for noise.
-const (
-	floorLowest  = -80.0
-	floorHighest = -52.0
-	floorRise    = 0.02 // dB a tick
-	floorFall    = 0.2  // of the way, a tick
-)
+import "math"
 
 // envelopeFall is how fast a strip's loudness is forgotten, dB a tick.
 const envelopeFall = 0.5
@@ -21,29 +14,38 @@ type gate struct {
 	voiced bool    // there is a voice in this tick
 	quiet  int     // ticks since the last active one
 	loud   float64 // envelope of the level, dBov
-	floor  float64 // noise, dBov
+	// Noise as it is heard, and as the sender says: its levels are measured
+	// before what has happened to the sound on the way.
+	heard, said floor
 }
 
-func newGate() gate { return gate{quiet: 1 << 30, loud: Silence, floor: floorLowest} }
+func newGate() gate {
+	return gate{quiet: math.MaxInt32, loud: Silence, heard: newFloor(), said: newFloor()}
+}
 
 // listen takes one tick's level and what the jitter buffer knows of the next
 // ticks'. What a sender says of its sound opens the strip early but makes it no
-// louder: only what is heard takes a place from another.
-func (g *gate) listen(cfg Config, level, ahead float64) {
-	if level > g.floor {
-		g.floor = min(g.floor+floorRise, floorHighest)
-	} else if level > Silence {
-		g.floor = max(g.floor+(level-g.floor)*floorFall, floorLowest)
-	}
-	at := max(cfg.Threshold, g.floor+cfg.NoiseAbove)
-	g.voiced = level >= at
-	g.active = g.voiced || ahead >= at
+// louder: only what is heard takes a place from another. It returns true when
+// what was taken for a voice until now turns out to be noise.
+func (g *gate) listen(cfg Config, level, ahead float64) (noise bool) {
+	was := g.voiced
+	before := g.heard.level
+	g.heard.listen(level)
+	g.said.listen(ahead)
+	g.voiced = level >= g.heard.threshold(cfg)
+	g.active = g.voiced || ahead >= g.said.threshold(cfg)
 	g.loud = max(level, g.loud-envelopeFall)
 	if g.active {
 		g.quiet = 0
-	} else if g.quiet < 1<<30 {
+	} else if g.quiet < math.MaxInt32 {
 		g.quiet++
 	}
+	return was && !g.voiced && g.heard.level > before+floorSpread
+}
+
+// loudFrom is the level from which a sub-unit counts as loud, dBov.
+func (g *gate) loudFrom(cfg Config) float64 {
+	return max(cfg.Threshold, g.heard.level+loudAbove, g.loud-loudRange)
 }
 
 // decide opens and closes strips for this tick. Open ones that were active
@@ -61,8 +63,6 @@ func (b *Bus) decide() {
 		case s.gate.quiet <= hold:
 			s.fade = fadeNone
 			open++
-		case s.Level == Silence: // nothing to fade
-			s.Open, s.fade = false, fadeNone
 		default:
 			s.fade = fadeOut
 		}
