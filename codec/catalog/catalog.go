@@ -3,6 +3,7 @@ package catalog
 
 import (
 	"mixdown/codec"
+	"mixdown/codec/aom"
 	"mixdown/codec/ffmpeg"
 	"mixdown/codec/opus"
 	"mixdown/codec/vpx"
@@ -44,6 +45,15 @@ func All() codec.Set {
 			Payload:         vpx.VP9Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("vp9"),
 			NewVideoEncoder: vpx.NewVP9Encoder,
+		},
+		{
+			Name:            "AV1",
+			Kind:            codec.Video,
+			ClockRate:       90000, // AV1's RTP payload format, section 7.1
+			Fmtp:            "profile=0;level-idx=5;tier=0",
+			Payload:         aom.Payload{},
+			NewVideoDecoder: ffmpeg.NewDecoder("libdav1d"),
+			NewVideoEncoder: aom.NewEncoder,
 		},
 		{
 			Name:            "opus",
