@@ -18,9 +18,9 @@ const (
 	// recentWindow times recentBuckets is how long ago anything as late as the
 	// target must have come, else the target falls: a burst is over then. A
 	// bucket has recentLeast packets at least.
-	recentWindow  = 250 * time.Millisecond
+	recentWindow  = 200 * time.Millisecond
 	recentBuckets = 8
-	recentLeast   = 4
+	recentLeast   = 2
 	// baseWindow times baseBuckets is how long the fastest packet is remembered.
 	baseWindow  = 2 * time.Second
 	baseBuckets = 8

@@ -127,3 +127,124 @@ func TestOpusOverABadLink(t *testing.T) {
 		}
 	}
 }
+
+// A sender in discontinuous transmission is heard as a room is: its noise goes
+// on through the pauses, at its level and without holes.
+func TestComfortNoise(t *testing.T) {
+	format := codec.AudioFormat{Rate: rate, Channels: 1}
+	enc, err := opus.NewEncoder(codec.AudioConfig{
+		AudioFormat: format, Bitrate: 24000, Frame: 20 * time.Millisecond, Complexity: 5, DTX: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	p := jitter.NewPlayout(jitter.PlayoutConfig{AudioFormat: format}, func() (codec.AudioDecoder, error) {
+		return opus.NewDecoder(format)
+	})
+	defer p.Close()
+	r := rand.New(rand.NewPCG(3, 9))
+	pcm, played := make([]int16, 960), make([]int16, 960)
+	seq, sent, resting := uint16(0), 0, false
+	var levels []float64
+	level := func(pcm []int16) float64 {
+		sum := 0.0
+		for _, v := range pcm {
+			sum += float64(v) * float64(v)
+		}
+		return 10 * math.Log10(sum/float64(len(pcm))/(1<<30)+1e-12)
+	}
+	voice, concealed := -120.0, time.Duration(0)
+	for i := range 500 {
+		now := time.Unix(1e9, int64(i)*20e6)
+		for j := range pcm {
+			pcm[j] = int16(r.NormFloat64() * 60) // -55 dBov
+			if i < 100 {
+				pcm[j] += int16(6000 * math.Sin(2*math.Pi*200*float64(i*960+j)/rate) * math.Abs(math.Sin(float64(i)/5)))
+			}
+		}
+		b, err := enc.Encode(pcm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// As browsers do: the first empty packet says that it begins, others are not sent.
+		if empty := len(b) <= 2; !empty || !resting {
+			p.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Timestamp: uint32(960 * i)}, Payload: b}, -127, now)
+			seq++
+			sent++
+			resting = empty
+		}
+		h := p.Pull(played, now.Add(7*time.Millisecond))
+		switch {
+		case i < 100:
+			voice = max(voice, level(played))
+		case i > 150:
+			levels = append(levels, level(played))
+			concealed += h.Concealed
+		}
+	}
+	low, high := 0.0, -120.0
+	for _, l := range levels {
+		low, high = min(low, l), max(high, l)
+	}
+	t.Logf("%d of 500 packets sent; voice %.1f dBov, pauses %.1f to %.1f dBov; %v", sent, voice, low, high, p.Stats().Comfort)
+	if sent > 350 {
+		t.Fatalf("%d of 500 packets sent: nothing to test", sent)
+	}
+	if low < -70 || high > -45 {
+		t.Errorf("noise of -55 dBov is heard between %.1f and %.1f dBov", low, high)
+	}
+	if concealed > 0 || p.Stats().Comfort < 3*time.Second {
+		t.Errorf("%v concealed, %+v", concealed, p.Stats())
+	}
+	// A sender that has gone says nothing more.
+	for i := range 100 {
+		p.Pull(played, time.Unix(1e9, int64(500+i)*20e6))
+	}
+	if l := level(played); l > -119 {
+		t.Errorf("%.1f dBov two seconds after the last packet", l)
+	}
+}
+
+func BenchmarkPlayoutOpus(b *testing.B) {
+	format := codec.AudioFormat{Rate: rate, Channels: 1}
+	enc, err := opus.NewEncoder(codec.AudioConfig{AudioFormat: format, Bitrate: 32000, Frame: 20 * time.Millisecond, Complexity: 5, FEC: true, Loss: 0.1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer enc.Close()
+	var packets [][]byte
+	for i := range 50 {
+		coded, err := enc.Encode(codectest.Tone(rate, 300, -12, i*960, 960))
+		if err != nil {
+			b.Fatal(err)
+		}
+		packets = append(packets, append([]byte(nil), coded...))
+	}
+	for _, c := range []struct {
+		name string
+		send func(i int) bool
+		data func(i int) []byte
+	}{
+		{"talking", func(int) bool { return true }, func(i int) []byte { return packets[i%50] }},
+		{"pausing", func(i int) bool { return i%20 == 0 }, func(int) []byte { return packets[0][:1] }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p := jitter.NewPlayout(jitter.PlayoutConfig{AudioFormat: format}, func() (codec.AudioDecoder, error) { return opus.NewDecoder(format) })
+			defer p.Close()
+			pcm := make([]int16, 960)
+			pkt := &rtp.Packet{}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				now := time.Unix(1e9, int64(i)*20e6)
+				if c.send(i) {
+					pkt.Payload = c.data(i)
+					pkt.Timestamp = uint32(960 * i)
+					p.Push(pkt, -20, now)
+					pkt.SequenceNumber++
+				}
+				p.Pull(pcm, now.Add(7*time.Millisecond))
+			}
+		})
+	}
+}
