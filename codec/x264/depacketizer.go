@@ -10,6 +10,7 @@ import (
 type depacketizer struct {
 	sets   []byte // parameter sets from out of band, as a byte stream
 	inband bool   // the unit in the making has a sequence parameter set
+	cut    bool   // its last NAL unit goes on
 }
 
 // Begins reports what can be the first of an access unit: nothing in a payload
@@ -36,10 +37,13 @@ func (d *depacketizer) Begins(payload []byte) bool {
 // offered.
 func (d *depacketizer) Append(unit, payload []byte) ([]byte, error) {
 	if len(unit) == 0 {
-		d.inband = false
+		d.inband, d.cut = false, false
 	}
 	if len(payload) == 0 {
 		return unit, errors.New("depacketize H264: empty payload")
+	}
+	if d.cut && payload[0]&maskType != nalFUA {
+		return unit, errors.New("depacketize H264: the last FU-A's NAL unit does not go on")
 	}
 	switch t := payload[0] & maskType; {
 	case t >= 1 && t <= nalMax:
@@ -101,7 +105,7 @@ func unpack(units []byte) (nal, rest []byte, err error) {
 // appendPiece adds a FU-A (RFC 6184, section 5.8): the first piece of a NAL
 // unit has its header in two parts.
 func (d *depacketizer) appendPiece(unit, payload []byte) ([]byte, error) {
-	const start = 0x80
+	const start, end = 0x80, 0x40
 	if len(payload) < 3 {
 		return unit, errors.New("depacketize H264: FU-A without content")
 	}
@@ -109,9 +113,13 @@ func (d *depacketizer) appendPiece(unit, payload []byte) ([]byte, error) {
 	if t == 0 || t > nalMax {
 		return unit, fmt.Errorf("depacketize H264: NAL unit of type %d in a FU-A", t)
 	}
-	if payload[1]&start != 0 {
+	if d.cut == (payload[1]&start != 0) {
+		return unit, errors.New("depacketize H264: FU-A that does not follow the one before")
+	}
+	if !d.cut {
 		unit = append(d.open(unit, t), payload[0]&^maskType|t)
 	}
+	d.cut = payload[1]&end == 0
 	return append(unit, payload[2:]...), nil
 }
 
