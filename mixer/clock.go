@@ -2,10 +2,7 @@ package mixer
 
 import (
 	"context"
-	"runtime"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // clock gives deadlines at a fixed interval: each is the last one plus the
@@ -13,11 +10,14 @@ import (
 type clock struct {
 	interval time.Duration
 	next     time.Time
-	timer    *time.Timer
+	sleep    sleeper
 }
 
-func newClock(first time.Time, interval time.Duration) *clock {
-	return &clock{interval: interval, next: first, timer: time.NewTimer(time.Until(first))}
+// sleeper waits for d, or until ctx ends.
+type sleeper func(ctx context.Context, d time.Duration)
+
+func newClock(first time.Time, interval time.Duration, sleep sleeper) *clock {
+	return &clock{interval: interval, next: first, sleep: sleep}
 }
 
 // wait sleeps until the next deadline and returns it, with how many intervals
@@ -28,25 +28,19 @@ func (c *clock) wait(ctx context.Context, slack time.Duration) (deadline time.Ti
 		c.next = c.next.Add(time.Duration(skipped) * c.interval)
 	}
 	if d := time.Until(c.next); d > 0 {
-		c.timer.Reset(d)
-		select {
-		case <-ctx.Done():
-			return time.Time{}, skipped, false
-		case <-c.timer.C:
-		}
+		c.sleep(ctx, d)
 	}
 	deadline = c.next
 	c.next = c.next.Add(c.interval)
 	return deadline, skipped, ctx.Err() == nil
 }
 
-// mediaNice is how far encoding and decoding stand behind the sound clock.
-const mediaNice = 5
-
-// mediaThread ties the calling goroutine to a thread of lower priority, for
-// good: the thread ends with the goroutine. A picture may come late, sound not.
-func mediaThread() {
-	runtime.LockOSThread()
-	// Refused only where a sandbox forbids it; then all threads are equal.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), mediaNice)
+// timerSleep is the usual sleeper.
+func timerSleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

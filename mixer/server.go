@@ -26,7 +26,9 @@ type Server struct {
 	text    *compositor.Text
 	metrics *metrics
 	streams atomic.Uint32 // numbers encoders
-	seed    maphash.Seed
+	// soundSleep is how sound clocks wait; tests in virtual time set another.
+	soundSleep sleeper
+	seed       maphash.Seed
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -46,7 +48,7 @@ func NewServer(cfg Config, codecs codec.Set) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, codecs: codecs, pool: newPool(cfg.DecodeWorkers), text: text,
-		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(),
+		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(), soundSleep: threadSleep,
 		rooms: map[string]*Room{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -2,7 +2,6 @@ package mixer
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -80,13 +79,11 @@ func (s *soundClock) stop() {
 
 func (s *soundClock) run(ctx context.Context) {
 	defer close(s.done)
-	// A thread of its own at the usual priority: encoders are niced below it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	soundThread()
 	defer s.close()
 	// Ticks fall on whole multiples from the epoch, so that RTP time is exact.
 	since := time.Since(s.room.epoch)/soundTick + 1
-	clock := newClock(s.room.epoch.Add(since*soundTick), soundTick)
+	clock := newClock(s.room.epoch.Add(since*soundTick), soundTick, s.room.server.soundSleep)
 	for {
 		deadline, skipped, ok := clock.wait(ctx, soundSlack)
 		if !ok {

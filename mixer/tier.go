@@ -93,7 +93,7 @@ func (t *Tier) run(ctx context.Context) {
 	mediaThread()
 	defer t.close()
 	interval := time.Second / time.Duration(t.key.spec.FPS)
-	clock := newClock(time.Now().Add(t.phase%interval), interval)
+	clock := newClock(time.Now().Add(t.phase%interval), interval, timerSleep)
 	for {
 		deadline, skipped, ok := clock.wait(ctx, interval)
 		if !ok {
