@@ -70,6 +70,8 @@ type AssemblerStats struct {
 	Dropped    uint64 // units that were broken or too large
 	Withheld   uint64 // whole units that miss what they refer to
 	Restarts   uint64 // of the stream: another source, another line of numbers
+
+	Estimated bool // times of capture are, for want of sender reports
 }
 
 // Assembler puts one track's RTP packets, which may come in any order, together
@@ -110,7 +112,11 @@ func NewAssembler(cfg AssemblerConfig) *Assembler {
 }
 
 // Stats returns the counts so far.
-func (a *Assembler) Stats() AssemblerStats { return a.stats }
+func (a *Assembler) Stats() AssemblerStats {
+	s := a.stats
+	s.Estimated = a.clock.Estimated()
+	return s
+}
 
 // SetRTT takes the round trip to the sender, by which requests are repeated.
 func (a *Assembler) SetRTT(rtt time.Duration) { a.rtt = rtt }
@@ -151,6 +157,8 @@ func (a *Assembler) Push(c *codec.Codec, p *rtp.Packet, now time.Time) []codec.U
 		a.open(seq, a.next, now)
 		a.next = seq
 	}
+	a.clock.Rate = c.ClockRate
+	a.clock.Arrived(p.Timestamp, now)
 	if !a.place(seq, c, p, now) {
 		return nil
 	}

@@ -68,6 +68,8 @@ type PlayoutStats struct {
 	Removed   time.Duration // to shorten it
 	Target    time.Duration // that a packet is to wait after the fastest
 	Delay     time.Duration // between arrival and playing, at the last Pull
+
+	Estimated bool // times of capture are, for want of sender reports
 }
 
 // Heard tells what a Pull gave and what is known of the sound behind it.
@@ -164,6 +166,7 @@ func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now
 		return
 	}
 	q.prepend(seq)
+	p.clock.Arrived(pkt.Timestamp, now)
 	p.last = unwrap32(p.last, pkt.Timestamp)
 	e := parcel{seq: seq, ts: p.scale(p.last), arrived: now, level: level}
 	transit := now.Sub(p.epoch) - p.length(e.ts)
@@ -282,6 +285,7 @@ func (p *Playout) Stats() PlayoutStats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Target = p.target
+	s.Estimated = p.clock.Estimated()
 	return s
 }
 
