@@ -90,6 +90,7 @@ func batched(every int) path {
 type measured struct {
 	concealed, silent float64 // % of the time
 	mean, most        int     // delay, ms
+	behind            int     // what plays against the fastest packet, mean, ms
 	stretched         int     // ms
 	stats             PlayoutStats
 }
@@ -98,6 +99,7 @@ func measure(l *link) (m measured) {
 	l.run(10_000)
 	before := l.p.Stats()
 	l.run(60_000)
+	m.behind = int(l.behind.Milliseconds()) / 3000
 	s := l.p.Stats()
 	var sum time.Duration
 	for _, d := range l.delays {
@@ -115,8 +117,8 @@ func measure(l *link) (m measured) {
 // TestLinks holds what is heard over a link against what that link allows.
 func TestLinks(t *testing.T) {
 	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-34s %9s %7s %6s %6s %8s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "stretch", "late", "FEC")
-	for i, test := range []struct {
+	fmt.Fprintf(&table, "\n%-34s %9s %7s %6s %6s %6s %8s %5s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "behind", "stretch", "late", "FEC", "RED")
+	for _, test := range []struct {
 		name  string
 		ptime int
 		path  func(*rand.Rand) path
@@ -130,32 +132,42 @@ func TestLinks(t *testing.T) {
 		{"clean, 60 ms", 60, func(r *rand.Rand) path { return steady }, 0, 45, 50, 50},
 		{"clean, 120 ms", 120, func(r *rand.Rand) path { return steady }, 0, 45, 50, 50},
 		{"1 % loss", 20, func(r *rand.Rand) path { return lossy(.01, r, steady) }, 0, 45, 50, 50},
-		{"5 % loss", 20, func(r *rand.Rand) path { return lossy(.05, r, steady) }, 1.3, 45, 110, 400},
-		{"10 % loss", 20, func(r *rand.Rand) path { return lossy(.10, r, steady) }, 2.8, 50, 110, 850},
-		{"20 % loss", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 7.3, 55, 110, 2000},
-		{"30 % loss", 20, func(r *rand.Rand) path { return lossy(.30, r, steady) }, 15.5, 65, 160, 3450},
-		{"5 % loss in bursts of 3", 20, func(r *rand.Rand) path { return bursty(.05, 3, r, steady) }, 7, 55, 140, 1250},
-		{"10 % loss in bursts of 5", 20, func(r *rand.Rand) path { return bursty(.10, 5, r, steady) }, 8.7, 55, 160, 1450},
-		{"30 % loss in bursts of 3", 20, func(r *rand.Rand) path { return bursty(.30, 3, r, steady) }, 28.2, 85, 160, 3550},
+		{"5 % loss", 20, func(r *rand.Rand) path { return lossy(.05, r, steady) }, 0.7, 45, 70, 250},
+		{"10 % loss", 20, func(r *rand.Rand) path { return lossy(.10, r, steady) }, 2, 45, 90, 600},
+		{"20 % loss", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 8.4, 55, 110, 2250},
+		{"30 % loss", 20, func(r *rand.Rand) path { return lossy(.30, r, steady) }, 17.1, 70, 140, 3500},
+		{"5 % loss in bursts of 3", 20, func(r *rand.Rand) path { return bursty(.05, 3, r, steady) }, 5.3, 55, 160, 1250},
+		{"10 % loss in bursts of 5", 20, func(r *rand.Rand) path { return bursty(.10, 5, r, steady) }, 9.9, 60, 160, 1800},
+		{"30 % loss in bursts of 3", 20, func(r *rand.Rand) path { return bursty(.30, 3, r, steady) }, 28.5, 85, 160, 3500},
+		{"5 % loss, copies 1", 20, func(r *rand.Rand) path { return lossy(.05, r, steady) }, 0.4, 45, 70, 250},
+		{"10 % loss, copies 1", 20, func(r *rand.Rand) path { return lossy(.10, r, steady) }, 1.1, 45, 90, 600},
+		{"20 % loss, copies 1", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 4.6, 50, 110, 2250},
+		{"30 % loss, copies 1", 20, func(r *rand.Rand) path { return lossy(.30, r, steady) }, 9.6, 65, 170, 3650},
+		{"30 % loss, copies 2", 20, func(r *rand.Rand) path { return lossy(.30, r, steady) }, 4.2, 70, 160, 1800},
+		{"10 % loss in bursts of 5, copies 1", 20, func(r *rand.Rand) path { return bursty(.10, 5, r, steady) }, 9.4, 65, 170, 2600},
+		{"30 % loss in bursts of 3, copies 2", 20, func(r *rand.Rand) path { return bursty(.30, 3, r, steady) }, 16.5, 95, 180, 3850},
 		{"jitter 20 ms", 20, func(r *rand.Rand) path { return fifo(even(20, r)) }, 0.5, 35, 50, 50},
-		{"jitter 50 ms", 20, func(r *rand.Rand) path { return fifo(even(50, r)) }, 0.5, 35, 70, 50},
-		{"jitter 100 ms", 20, func(r *rand.Rand) path { return fifo(even(100, r)) }, 0.5, 65, 130, 100},
-		{"jitter 150 ms", 20, func(r *rand.Rand) path { return fifo(even(150, r)) }, 0.5, 75, 180, 100},
+		{"jitter 50 ms", 20, func(r *rand.Rand) path { return fifo(even(50, r)) }, 0.5, 40, 70, 50},
+		{"jitter 100 ms", 20, func(r *rand.Rand) path { return fifo(even(100, r)) }, 0.5, 65, 140, 50},
+		{"jitter 150 ms", 20, func(r *rand.Rand) path { return fifo(even(150, r)) }, 0.5, 70, 170, 100},
 		{"jitter 50 ms, reordered", 20, func(r *rand.Rand) path { return even(50, r) }, 0.5, 40, 70, 50},
 		{"jitter 150 ms, reordered", 20, func(r *rand.Rand) path { return even(150, r) }, 0.5, 95, 180, 50},
-		{"jitter sigma 40 ms, reordered", 20, func(r *rand.Rand) path { return normal(40, r) }, 0.5, 100, 160, 700},
+		{"jitter sigma 40 ms, reordered", 20, func(r *rand.Rand) path { return normal(40, r) }, 0.5, 90, 150, 600},
 		{"jitter 100 ms, 60 ms packets", 60, func(r *rand.Rand) path { return fifo(even(100, r)) }, 0.5, 75, 140, 200},
-		{"jitter 100 ms, 10 % loss", 20, func(r *rand.Rand) path { return lossy(.10, r, fifo(even(100, r))) }, 3, 75, 180, 600},
+		{"jitter 100 ms, 10 % loss", 20, func(r *rand.Rand) path { return lossy(.10, r, fifo(even(100, r))) }, 1.6, 70, 150, 350},
 		{"batches every 80 ms", 20, func(r *rand.Rand) path { return batched(80) }, 0, 55, 90, 50},
 		{"outage 300 ms every 10 s", 20, func(r *rand.Rand) path { return cut(10_000, 300, steady) }, 1.6, 45, 50, 50},
 		{"held 300 ms every 10 s", 20, func(r *rand.Rand) path { return held(10_000, 300, steady) }, 1.8, 55, 240, 2200},
 		{"held 1 s every 20 s", 20, func(r *rand.Rand) path { return held(20_000, 1000, steady) }, 0.9, 55, 410, 2250},
 	} {
 		l := newLink(t, test.ptime)
-		l.late = test.path(rand.New(rand.NewPCG(uint64(i), 8)))
+		l.late = test.path(rand.New(rand.NewPCG(1, 8)))
+		if _, after, ok := strings.Cut(test.name, "copies "); ok {
+			l.copies = int(after[0] - '0')
+		}
 		m := measure(l)
-		fmt.Fprintf(&table, "%-34s %7.2f %% %5.2f %% %3d ms %3d ms %5d ms %5d %5d\n",
-			test.name, m.concealed, m.silent, m.mean, m.most, m.stretched, m.stats.Late, m.stats.Repaired)
+		fmt.Fprintf(&table, "%-34s %7.2f %% %5.2f %% %3d ms %3d ms %3d ms %5d ms %5d %5d %5d\n",
+			test.name, m.concealed, m.silent, m.mean, m.most, m.behind, m.stretched, m.stats.Late, m.stats.Repaired, m.stats.Copied)
 		if m.concealed > test.concealed || m.mean > test.mean || m.most > test.most || m.stretched > test.stretched {
 			t.Errorf("%s: %.2f %% concealed, delay %d ms, at most %d ms, %d ms stretched; bounds %.2f %%, %d, %d, %d ms; %+v",
 				test.name, m.concealed, m.mean, m.most, m.stretched, test.concealed, test.mean, test.most, test.stretched, m.stats)

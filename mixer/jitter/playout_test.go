@@ -96,6 +96,8 @@ type link struct {
 	amp    func(now int) uint16
 	late   func(now int) int // ms on the way; below zero is lost
 	talks  func(now int) bool
+	copies int // of earlier packets in each
+	past   [][]byte
 	number uint32
 	seq    uint16
 	ts     uint32
@@ -105,13 +107,15 @@ type link struct {
 	// of the last run
 	delays    []time.Duration
 	concealed time.Duration
+	behind    time.Duration // the sum of what it was in each Pull
 	silent    int
 	heard     Heard
 }
 
 type airborne struct {
-	at int
-	p  *rtp.Packet
+	at     int
+	p      *rtp.Packet
+	copies []Block
 }
 
 func newLink(t *testing.T, ptime int) *link {
@@ -126,7 +130,7 @@ func newLink(t *testing.T, ptime int) *link {
 
 // run passes time. The clock's ticks fall 7 ms behind the sender's.
 func (l *link) run(length int) {
-	l.delays, l.concealed, l.silent = nil, 0, 0
+	l.delays, l.concealed, l.behind, l.silent = nil, 0, 0, 0
 	for end := l.now + length; l.now < end; l.now++ {
 		if l.now%l.ptime == 0 {
 			if l.talks(l.now) {
@@ -137,7 +141,14 @@ func (l *link) run(length int) {
 				l.seq++
 				l.number++
 				if late := l.late(l.now); late >= 0 {
-					l.air = append(l.air, airborne{l.now + late, p})
+					a := airborne{at: l.now + late, p: p}
+					for k := min(l.copies, len(l.past)); k > 0; k-- {
+						a.copies = append(a.copies, Block{Back: uint32(48 * l.ptime * k), Data: l.past[len(l.past)-k]})
+					}
+					l.air = append(l.air, a)
+				}
+				if l.copies > 0 {
+					l.past = append(l.past, p.Payload)
 				}
 			}
 			l.ts += uint32(48 * l.ptime)
@@ -148,12 +159,13 @@ func (l *link) run(length int) {
 				keep = append(keep, a)
 				continue
 			}
-			l.p.Push(a.p, -20, ms(l.now))
+			l.p.PushCopies(a.p, a.copies, -20, ms(l.now))
 		}
 		l.air = keep
 		if l.now%20 == 7 {
 			l.heard = l.p.Pull(l.pcm, ms(l.now))
 			l.concealed += l.heard.Concealed
+			l.behind += l.p.pull.behind
 			if l.heard.Silent {
 				l.silent++
 			} else {

@@ -249,7 +249,7 @@ func TestSoundIsAskedForAgain(t *testing.T) {
 				asked++
 				if d := int(l.seq - n); d < 100 {
 					back++
-					l.air = append(l.air, airborne{l.now + rtt, &rtp.Packet{
+					l.air = append(l.air, airborne{at: l.now + rtt, p: &rtp.Packet{
 						Header:  rtp.Header{SequenceNumber: n, Timestamp: l.ts - uint32(960*d)},
 						Payload: tapePacket(number-uint32(d), 960, 8000),
 					}})
