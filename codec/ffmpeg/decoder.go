@@ -34,6 +34,7 @@ type Decoder struct {
 	padded []byte
 	spare  *astiav.Frame // takes the next picture
 	ready  bool          // a keyframe was decoded and nothing failed since
+	fresh  bool          // ctx has seen nothing yet
 }
 
 // NewDecoder returns a row's constructor of decoders with libavcodec's name for
@@ -54,31 +55,43 @@ func Open(name string, maxPixels int) (*Decoder, error) {
 	// libavcodec writes to stderr about every bad packet, which Decode returns as
 	// an error already. Its log callback is no way out: go-astiav's overflows.
 	astiav.SetLogLevel(astiav.LogLevelQuiet)
-	c := astiav.FindDecoderByName(name)
-	if c == nil {
-		return nil, fmt.Errorf("decoder %q: this FFmpeg has none of that name, see ffmpeg -decoders", name)
-	}
-	d := &Decoder{
-		name: name, max: maxPixels,
-		ctx: astiav.AllocCodecContext(c), packet: astiav.AllocPacket(), spare: astiav.AllocFrame(),
-	}
-	d.ctx.SetThreadCount(1) // frame threads add a frame of delay each
-	d.ctx.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagLowDelay))
-	options := astiav.NewDictionary()
-	defer options.Free()
-	if err := options.Set("max_pixels", strconv.Itoa(maxPixels), 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("decoder %q: limit of %d pixels: %w", name, maxPixels, err), d.Close())
-	}
-	if err := d.ctx.Open(c, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("decoder %q: %w", name, err), d.Close())
+	d := &Decoder{name: name, max: maxPixels, packet: astiav.AllocPacket(), spare: astiav.AllocFrame()}
+	if err := d.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// open begins anew.
+func (d *Decoder) open() error {
+	if d.ctx != nil {
+		d.ctx.Free()
+		d.ctx = nil
+	}
+	c := astiav.FindDecoderByName(d.name)
+	if c == nil {
+		return fmt.Errorf("decoder %q: this FFmpeg has none of that name, see ffmpeg -decoders", d.name)
+	}
+	options := astiav.NewDictionary()
+	defer options.Free()
+	if err := options.Set("max_pixels", strconv.Itoa(d.max), 0); err != nil {
+		return fmt.Errorf("decoder %q: limit of %d pixels: %w", d.name, d.max, err)
+	}
+	ctx := astiav.AllocCodecContext(c)
+	ctx.SetThreadCount(1) // frame threads add a frame of delay each
+	ctx.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagLowDelay))
+	if err := ctx.Open(c, options); err != nil {
+		ctx.Free()
+		return fmt.Errorf("decoder %q: %w", d.name, err)
+	}
+	d.ctx, d.fresh = ctx, true
+	return nil
 }
 
 // Decode takes one access unit. At the start and after an error it wants a
 // keyframe (u.Keyframe) and answers ErrNoKeyframe to anything else.
 func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
-	if d.ctx == nil {
+	if d.packet == nil {
 		return nil, fmt.Errorf("decode %s: used after Close", d.name)
 	}
 	if !d.ready && !u.Keyframe {
@@ -88,7 +101,21 @@ func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
 	if len(u.Data) == 0 {
 		return nil, fmt.Errorf("decode %s: empty unit", d.name) // libavcodec takes it for the end
 	}
+	if d.ctx == nil { // could not be opened again
+		if err := d.open(); err != nil {
+			return nil, err
+		}
+	}
 	f, err := d.decode(u.Data)
+	if u.Keyframe && f == nil && !d.fresh {
+		// What came before must not spoil it: after some kinds of damage decoders
+		// refuse, or hold back, every picture that follows.
+		if err := d.open(); err != nil {
+			return nil, err
+		}
+		f, err = d.decode(u.Data)
+	}
+	d.fresh = false
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", d.name, err)
 	}
@@ -154,11 +181,14 @@ func (d *Decoder) explain(err error) error {
 
 // Close frees the decoder. Frames that it has handed out stay.
 func (d *Decoder) Close() error {
+	if d.packet == nil {
+		return nil
+	}
 	if d.ctx != nil {
 		d.ctx.Free()
-		d.packet.Free()
-		d.spare.Free()
-		d.ctx = nil
 	}
+	d.packet.Free()
+	d.spare.Free()
+	d.ctx, d.packet, d.spare = nil, nil, nil
 	return nil
 }

@@ -199,17 +199,47 @@ func TestNoKeyframe(t *testing.T) {
 	}
 }
 
-// FuzzVP8 decodes a keyframe, then data as whatever it may be, then the
-// keyframe again, which always has to come out.
 func FuzzVP8(f *testing.F) {
 	key := black(f, "libvpx", astiav.PixelFormatYuv420P, 64, 48)
-	f.Add(key, true)
 	f.Add(key[:10], true)
 	f.Add([]byte{0x11, 0, 0, 1, 2, 3, 4, 5}, false)
+	fuzz(f, "vp8", key)
+}
+
+func FuzzH264(f *testing.F) {
+	key := black(f, "libx264", astiav.PixelFormatYuv420P, 64, 48)
+	f.Add([]byte{0, 0, 0, 1, 0x41, 0x9a, 0x24, 0x6c}, false)
+	f.Add([]byte{0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 1, 0x68, 0xce}, true)
+	f.Add([]byte{0, 0, 1, 0x06, 0x06, 0x01, 0xc4, 0x80, 0, 0, 1, 0x65}, true)
+	fuzz(f, "h264", key)
+}
+
+func FuzzVP9(f *testing.F) {
+	key := black(f, "libvpx-vp9", astiav.PixelFormatYuv420P, 64, 48)
+	f.Add([]byte{0x88}, false) // shows a picture again
+	f.Add([]byte{0x86, 0x00, 0x40, 0x92, 0x9c}, false)
+	f.Add(append(append([]byte{}, key...), 0xc9, 0x05, 0x00, 0xff, 0xff, 0xc9), true) // a superframe's index
+	fuzz(f, "vp9", key)
+}
+
+func FuzzAV1(f *testing.F) {
+	key := black(f, "libaom-av1", astiav.PixelFormatYuv420P, 64, 48)
+	f.Add([]byte{0x1a, 0x01, 0x80}, false) // shows a picture again
+	f.Add([]byte{0x12, 0x00, 0x0a, 0x03, 0x00, 0x11, 0x22}, true)
+	f.Add([]byte{0x32, 0x05, 0x30, 0x01, 0x02, 0x03, 0x04}, false)
+	fuzz(f, "libdav1d", key)
+}
+
+// fuzz decodes a keyframe, then data as whatever it may be, then the keyframe
+// again, which always has to come out.
+func fuzz(f *testing.F, name string, key []byte) {
+	f.Add(key, true)
+	f.Add(key[:len(key)/2], true)
+	f.Add(key, false)
 	f.Add([]byte{}, true)
 	f.Fuzz(func(t *testing.T, data []byte, keyframe bool) {
 		noLeak(t)
-		d := open(t, "vp8", 1<<20)
+		d := open(t, name, 1<<20)
 		for i, u := range []codec.Unit{
 			{Data: key, Keyframe: true}, {Data: data, Keyframe: keyframe}, {Data: key, Keyframe: true},
 		} {
