@@ -28,7 +28,7 @@ func newTestServer(t *testing.T, change func(*Config)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.soundSleep = timerSleep
+	s.virtual = true
 	if _, err := s.CreateRoom(RoomConfig{Name: "a"}); err != nil {
 		t.Fatal(err)
 	}

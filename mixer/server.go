@@ -26,9 +26,8 @@ type Server struct {
 	text    *compositor.Text
 	metrics *metrics
 	streams atomic.Uint32 // numbers encoders
-	// soundSleep is how sound clocks wait; tests in virtual time set another.
-	soundSleep sleeper
-	seed       maphash.Seed
+	seed    maphash.Seed
+	virtual bool // time is: tests set it, whose sound clocks run without a pause
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -48,7 +47,7 @@ func NewServer(cfg Config, codecs codec.Set) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, codecs: codecs, pool: newPool(cfg.DecodeWorkers), text: text,
-		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(), soundSleep: threadSleep,
+		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(),
 		rooms: map[string]*Room{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

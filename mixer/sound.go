@@ -79,11 +79,15 @@ func (s *soundClock) stop() {
 
 func (s *soundClock) run(ctx context.Context) {
 	defer close(s.done)
-	soundThread()
+	sleep := timerSleep
+	if !s.room.server.virtual {
+		soundThread()
+		sleep = threadSleep
+	}
 	defer s.close()
 	// Ticks fall on whole multiples from the epoch, so that RTP time is exact.
 	since := time.Since(s.room.epoch)/soundTick + 1
-	clock := newClock(s.room.epoch.Add(since*soundTick), soundTick, s.room.server.soundSleep)
+	clock := newClock(s.room.epoch.Add(since*soundTick), soundTick, sleep)
 	for {
 		deadline, skipped, ok := clock.wait(ctx, soundSlack)
 		if !ok {
