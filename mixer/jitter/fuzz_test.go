@@ -119,6 +119,7 @@ func FuzzPlayout(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tp := newTape(t, 2)
+		tp.t = nil // copies may be of anything
 		p := NewPlayout(PlayoutConfig{AudioFormat: codec.AudioFormat{Rate: 48000, Channels: 2}, MaxPackets: 32},
 			func() (codec.AudioDecoder, error) { return tp, nil })
 		defer p.Close()
@@ -165,11 +166,46 @@ func FuzzPlayout(f *testing.F) {
 					pkt.Payload = make([]byte, op>>3)
 				}
 				number++
-				p.Push(pkt, -float64(b&127), now)
+				var copies []Block
+				for k := range op >> 6 {
+					copies = append(copies, Block{Back: uint32(b) * 60 * uint32(k), Data: tapePacket(number, n, 99)})
+				}
+				p.PushCopies(pkt, copies, -float64(b&127), now)
+				if nacks := p.Nacks(nil, time.Duration(b)*time.Millisecond, now); len(nacks) > 32 {
+					t.Fatalf("asks for %d packets", len(nacks))
+				}
 				if p.queue.last-p.queue.next >= int64(len(p.queue.ring)) {
 					t.Fatalf("next %d, last %d", p.queue.next, p.queue.last)
 				}
 			}
+		}
+	})
+}
+
+func FuzzSplitRED(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{111, 1, 2, 3})
+	f.Add([]byte{0x80 | 111, 960 >> 6, 960 << 2 & 0xff, 3, 111, 1, 2, 3, 4, 5})
+	f.Add([]byte{0x80 | 111, 30, 0, 2, 0x80 | 111, 15, 0, 1, 111, 1, 2, 3, 4, 5})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		blocks, err := SplitRED(make([]Block, 1), data)
+		if err != nil {
+			if len(blocks) != 1 {
+				t.Fatalf("%d blocks and %v", len(blocks), err)
+			}
+			return
+		}
+		blocks = blocks[1:]
+		size := 4*len(blocks) - 3
+		for i, b := range blocks {
+			size += len(b.Data)
+			if last := i == len(blocks)-1; b.PT > 127 || b.Back >= 1<<14 || last && b.Back != 0 || !last && len(b.Data) >= 1<<10 {
+				t.Fatalf("block %d of %d: %+v", i, len(blocks), b)
+			}
+		}
+		if len(blocks) == 0 || len(blocks) > maxBlocks || size != len(data) {
+			t.Fatalf("%d blocks of %d bytes in all out of %d", len(blocks), size, len(data))
 		}
 	})
 }

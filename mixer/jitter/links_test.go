@@ -99,14 +99,14 @@ func measure(l *link) (m measured) {
 	l.run(10_000)
 	before := l.p.Stats()
 	l.run(60_000)
-	m.behind = int(l.behind.Milliseconds()) / 3000
+	m.behind = int(l.behind.Milliseconds()) / (60_000 / l.every)
 	s := l.p.Stats()
 	var sum time.Duration
 	for _, d := range l.delays {
 		sum += d
 	}
 	m.concealed = l.concealed.Seconds() / 60 * 100
-	m.silent = float64(l.silent) / 30
+	m.silent = float64(l.silent*l.every) / 600
 	m.mean = int(sum.Milliseconds()) / max(len(l.delays), 1)
 	m.most = int(l.most().Milliseconds())
 	m.stretched = int((s.Inserted + s.Removed - before.Inserted - before.Removed).Milliseconds())
@@ -117,7 +117,7 @@ func measure(l *link) (m measured) {
 // TestLinks holds what is heard over a link against what that link allows.
 func TestLinks(t *testing.T) {
 	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-34s %9s %7s %6s %6s %6s %8s %5s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "behind", "stretch", "late", "FEC", "RED")
+	fmt.Fprintf(&table, "\n%-38s %9s %7s %6s %6s %6s %8s %5s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "behind", "stretch", "late", "FEC", "RED")
 	for _, test := range []struct {
 		name  string
 		ptime int
@@ -158,15 +158,20 @@ func TestLinks(t *testing.T) {
 		{"batches every 80 ms", 20, func(r *rand.Rand) path { return batched(80) }, 0, 55, 90, 50},
 		{"outage 300 ms every 10 s", 20, func(r *rand.Rand) path { return cut(10_000, 300, steady) }, 1.6, 45, 50, 50},
 		{"held 300 ms every 10 s", 20, func(r *rand.Rand) path { return held(10_000, 300, steady) }, 1.8, 55, 240, 2200},
-		{"held 1 s every 20 s", 20, func(r *rand.Rand) path { return held(20_000, 1000, steady) }, 0.9, 55, 410, 2250},
+		{"held 1 s every 20 s", 20, func(r *rand.Rand) path { return held(20_000, 1000, steady) }, 0.9, 75, 680, 3800},
+		{"jitter 100 ms, 10 % loss, pulls 10 ms", 20, func(r *rand.Rand) path { return lossy(.10, r, fifo(even(100, r))) }, 3, 75, 180, 600},
 	} {
 		l := newLink(t, test.ptime)
 		l.late = test.path(rand.New(rand.NewPCG(1, 8)))
 		if _, after, ok := strings.Cut(test.name, "copies "); ok {
 			l.copies = int(after[0] - '0')
 		}
+		if strings.HasSuffix(test.name, "pulls 10 ms") {
+			l.every = 10
+			l.pcm = l.pcm[:480]
+		}
 		m := measure(l)
-		fmt.Fprintf(&table, "%-34s %7.2f %% %5.2f %% %3d ms %3d ms %3d ms %5d ms %5d %5d %5d\n",
+		fmt.Fprintf(&table, "%-38s %7.2f %% %5.2f %% %3d ms %3d ms %3d ms %5d ms %5d %5d %5d\n",
 			test.name, m.concealed, m.silent, m.mean, m.most, m.behind, m.stretched, m.stats.Late, m.stats.Repaired, m.stats.Copied)
 		if m.concealed > test.concealed || m.mean > test.mean || m.most > test.most || m.stretched > test.stretched {
 			t.Errorf("%s: %.2f %% concealed, delay %d ms, at most %d ms, %d ms stretched; bounds %.2f %%, %d, %d, %d ms; %+v",

@@ -15,11 +15,16 @@ type PlayoutConfig struct {
 	codec.AudioFormat               // of the PCM, 48000 Hz, one channel
 	ClockRate         int           // of RTP timestamps, the format's rate
 	MinDelay          time.Duration // that a packet waits, 20 ms
-	MaxDelay          time.Duration // at most 1 s, 600 ms
+	MaxTarget         time.Duration // that it is made to wait for jitter, 600 ms
+	MaxDelay          time.Duration // beyond which it is dropped, at most 1 s, which is the default
 	MaxPackets        int           // longest stretch of sequence numbers held, 256
 
 	Sender *Sender // of all the sender's tracks; nil for an own one
 }
+
+// headroom is what the target leaves to the longest delay: a packet that waited
+// for the target must not be too old then.
+const headroom = 60 * time.Millisecond
 
 func (c PlayoutConfig) withDefaults() PlayoutConfig {
 	if c.Rate == 0 {
@@ -35,9 +40,13 @@ func (c PlayoutConfig) withDefaults() PlayoutConfig {
 		c.MinDelay = 20 * time.Millisecond
 	}
 	if c.MaxDelay == 0 {
-		c.MaxDelay = 600 * time.Millisecond
+		c.MaxDelay = time.Second
 	}
-	c.MaxDelay = max(min(c.MaxDelay, time.Second), c.MinDelay)
+	c.MaxDelay = max(min(c.MaxDelay, time.Second), c.MinDelay+headroom)
+	if c.MaxTarget == 0 {
+		c.MaxTarget = 600 * time.Millisecond
+	}
+	c.MaxTarget = max(min(c.MaxTarget, c.MaxDelay-headroom), c.MinDelay)
 	if c.MaxPackets == 0 {
 		c.MaxPackets = 256
 	}
@@ -119,7 +128,7 @@ func NewPlayout(cfg PlayoutConfig, newDecoder func() (codec.AudioDecoder, error)
 	p := &Playout{
 		cfg:     cfg,
 		queue:   newQueue(cfg.MaxPackets),
-		arrival: newArrival(cfg.MaxDelay),
+		arrival: newArrival(cfg.MaxTarget),
 		target:  cfg.MinDelay,
 		pull:    newPull(cfg, newDecoder),
 	}
@@ -260,13 +269,9 @@ func (p *Playout) begin(pkt *rtp.Packet, now time.Time) {
 	p.arrival.forget()
 }
 
-// headroom is what the target leaves to the longest delay: a packet that waited
-// for the target must not be too old then.
-const headroom = 60 * time.Millisecond
-
 // aim sets the target by what is known of the network.
 func (p *Playout) aim() {
-	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), max(p.cfg.MaxDelay-headroom, p.cfg.MinDelay))
+	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), p.cfg.MaxTarget)
 }
 
 // length is the time that samples per channel take.

@@ -93,6 +93,7 @@ type link struct {
 	now  int // ms
 
 	ptime  int // ms
+	every  int // ms from pull to pull
 	amp    func(now int) uint16
 	late   func(now int) int // ms on the way; below zero is lost
 	talks  func(now int) bool
@@ -119,7 +120,7 @@ type airborne struct {
 }
 
 func newLink(t *testing.T, ptime int) *link {
-	l := &link{t: t, tape: newTape(t, 1), ptime: ptime, seq: 65500, ts: 1<<32 - 48000, pcm: make([]int16, 960)}
+	l := &link{t: t, tape: newTape(t, 1), ptime: ptime, every: 20, seq: 65500, ts: 1<<32 - 48000, pcm: make([]int16, 960)}
 	l.p = NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return l.tape, nil })
 	l.amp = func(int) uint16 { return 8000 }
 	l.late = func(int) int { return 30 }
@@ -162,7 +163,7 @@ func (l *link) run(length int) {
 			l.p.PushCopies(a.p, a.copies, -20, ms(l.now))
 		}
 		l.air = keep
-		if l.now%20 == 7 {
+		if l.now%l.every == 7 {
 			l.heard = l.p.Pull(l.pcm, ms(l.now))
 			l.concealed += l.heard.Concealed
 			l.behind += l.p.pull.behind

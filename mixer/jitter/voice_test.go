@@ -2,6 +2,7 @@ package jitter
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -268,5 +269,54 @@ func TestSoundIsAskedForAgain(t *testing.T) {
 		if s.Target > target+20*time.Millisecond {
 			t.Errorf("round trip %d ms: the target went from %v to %v", rtt, target, s.Target)
 		}
+	}
+}
+
+// hiss is a decoder of noise, which no part of is like another.
+type hiss struct{ r *rand.Rand }
+
+func (h hiss) Samples([]byte) (int, error) { return 960, nil }
+func (h hiss) Decode(_ []byte, pcm []int16) (int, error) {
+	for i := range pcm[:960] {
+		pcm[i] = int16(h.r.NormFloat64() * 3000)
+	}
+	return 960, nil
+}
+func (h hiss) DecodeFEC(_ []byte, pcm []int16) error { clear(pcm); return nil }
+func (h hiss) Conceal(pcm []int16) error             { clear(pcm); return nil }
+func (h hiss) Close() error                          { return nil }
+
+// Noise is shortened and lengthened too, and one does not hear it swell or sink.
+func TestStretchedNoiseKeepsItsLevel(t *testing.T) {
+	l := newLink(t, 20)
+	l.p = NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return hiss{rand.New(rand.NewPCG(4, 4))}, nil })
+	l.run(3000)
+	before := l.p.Stats()
+	low, high := math.Inf(1), 0.0
+	watch := func(ms int) {
+		for range ms / 20 {
+			l.run(20)
+			if l.concealed > 0 || l.silent > 0 {
+				continue
+			}
+			for pcm := l.pcm; len(pcm) > 0; pcm = pcm[240:] {
+				e := energy(pcm[:240]) / (3000 * 3000)
+				low, high = min(low, e), max(high, e)
+			}
+		}
+	}
+	l.late = func(now int) int { return 30 + now/20%2*90 }
+	watch(6000)
+	l.late = steady
+	watch(100) // what is still on the way
+	watch(6000)
+	s := l.p.Stats()
+	low, high = 10*math.Log10(low), 10*math.Log10(high)
+	t.Logf("%v put in, %v left out, 5 ms between %.1f and %.1f dB, delay %v", s.Inserted-before.Inserted, s.Removed-before.Removed, low, high, s.Delay)
+	if s.Removed-before.Removed < 50*time.Millisecond || s.Delay > before.Delay+20*time.Millisecond {
+		t.Errorf("the delay did not return: %+v", s)
+	}
+	if low < -5 || high > 2 {
+		t.Errorf("5 ms of noise are between %.1f and %.1f dB of its level", low, high)
 	}
 }
