@@ -10,9 +10,11 @@ import (
 	"mixdown/codec"
 )
 
-// Encoder is a codec.AudioEncoder, codec.BitrateSetter and codec.LossSetter.
+// Encoder is a codec.AudioEncoder, codec.BitrateSetter, codec.LossSetter and
+// codec.Follower.
 type Encoder struct {
 	enc    *libopus.Encoder
+	format codec.AudioFormat
 	values int // in one frame, over all channels
 	buf    []byte
 }
@@ -33,6 +35,7 @@ func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
 	}
 	e := &Encoder{
 		enc:    enc,
+		format: cfg.AudioFormat,
 		values: int(int64(cfg.Rate)*int64(cfg.Frame)/int64(time.Second)) * cfg.Channels,
 		// A frame is at most 1275 bytes (RFC 6716, section 3.2.1); 120 ms are six
 		// of 20 ms, beside two bytes of table of contents and six lengths.

@@ -27,6 +27,7 @@ type Options struct {
 	Preset     string // of x264, "ultrafast" to "placebo"
 	Profile    string // "baseline" (x264 makes constrained baseline of it), "main" or "high"
 	MinQ, MaxQ int    // bounds of the quantizer, 0 to 51
+	FullRange  bool   // samples use 0…255
 }
 
 // Encoder is a codec.VideoEncoder and codec.BitrateSetter. Its units are in the
@@ -98,7 +99,9 @@ func Open(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
 	// Browsers take an untagged 720p for BT.709 (H.264, annex E.2.1).
 	const component, smpte170m = 0, 6
 	p.vui.i_vidformat = component
-	p.vui.b_fullrange = 0
+	if opt.FullRange {
+		p.vui.b_fullrange = 1
+	}
 	p.vui.i_colorprim, p.vui.i_transfer, p.vui.i_colmatrix = smpte170m, smpte170m, smpte170m
 	if C.x264enc_open(c, profile) < 0 {
 		return nil, errors.Join(e.err("open with profile "+opt.Profile), e.Close())
