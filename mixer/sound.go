@@ -13,9 +13,9 @@ import (
 const (
 	soundRate = 48_000
 	soundTick = 20 * time.Millisecond
-	// primeTicks is how much of what a listener just heard a new encoder is fed
-	// first: its predictor then starts where the other encoder's was.
-	primeTicks = 5
+	// lingerTicks is how long who has closed keeps its own encoder: until what it
+	// said is out of the shared encoder's memory.
+	lingerTicks = 10
 	// soundSlack is how late a tick may be and still be made up for. Later, the
 	// ticks in between are left out, and their RTP time with them.
 	soundSlack = 200 * time.Millisecond
@@ -40,7 +40,6 @@ type soundClock struct {
 	bus    *audio.Bus
 	legs   []*leg
 	shared map[*codec.Codec]*soundEncoder
-	past   [][]int16 // the last shared mixes, oldest first
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -51,6 +50,7 @@ type leg struct {
 	soundSeat
 	strip   *audio.Strip // nil without a voice
 	private *soundEncoder
+	linger  int // ticks that private stays
 }
 
 // soundEncoder is one encoder of the room's sound.
@@ -121,7 +121,6 @@ func (s *soundClock) step(now time.Time) {
 			s.encode(l.private, s.bus.Minus(l.strip), now, func(o *leg) bool { return o == l })
 		}
 	}
-	s.remember(s.bus.Mix())
 }
 
 // seat takes over a new roster: who stays keeps strip and encoder.
@@ -245,14 +244,33 @@ func (s *soundClock) publish() {
 			s.speaker.Store(l.who)
 		}
 		switch hears := l.sub != nil && l.sub.audio != nil; {
-		case l.strip.Open && hears && l.private == nil:
-			if l.private = s.open(l.sub.audio); l.private != nil {
-				s.prime(l.private)
+		case l.strip.Open && hears:
+			l.linger = lingerTicks
+			if l.private == nil {
+				l.private = s.branch(l.sub.audio)
 			}
-		case !l.strip.Open && l.private != nil:
+		case l.linger > 0 && hears:
+			l.linger--
+		default:
 			s.drop(&l.private)
 		}
 	}
+}
+
+// branch opens a private encoder that goes on where the shared one is: its
+// listener's decoder notices nothing.
+func (s *soundClock) branch(c *codec.Codec) *soundEncoder {
+	e := s.open(c)
+	shared := s.shared[c]
+	if e == nil || shared == nil {
+		return e
+	}
+	if f, ok := e.enc.(codec.Follower); ok {
+		if err := f.Follow(shared.enc); err != nil {
+			s.room.logNow("sound", err)
+		}
+	}
+	return e
 }
 
 func (s *soundClock) open(c *codec.Codec) *soundEncoder {
@@ -268,28 +286,6 @@ func (s *soundClock) open(c *codec.Codec) *soundEncoder {
 	}
 	s.encoders.Add(1)
 	return &soundEncoder{codec: c, stream: s.room.server.streams.Add(1), enc: enc}
-}
-
-// remember keeps a shared mix for prime.
-func (s *soundClock) remember(mix []int16) {
-	if len(s.past) < primeTicks {
-		s.past = append(s.past, slices.Clone(mix))
-		return
-	}
-	oldest := s.past[0]
-	copy(s.past, s.past[1:])
-	copy(oldest, mix)
-	s.past[primeTicks-1] = oldest
-}
-
-// prime feeds an encoder what its listener has just heard from another one.
-func (s *soundClock) prime(e *soundEncoder) {
-	for _, pcm := range s.past {
-		if _, err := e.enc.Encode(pcm); err != nil {
-			s.room.logNow("sound", err)
-			return
-		}
-	}
 }
 
 func (s *soundClock) drop(e **soundEncoder) {
