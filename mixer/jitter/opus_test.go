@@ -248,3 +248,57 @@ func BenchmarkPlayoutOpus(b *testing.B) {
 		})
 	}
 }
+
+// Senders in mono and stereo, with packets of any length, into rooms in mono
+// and stereo.
+func TestShapesOfSound(t *testing.T) {
+	for _, from := range []int{1, 2} {
+		for _, to := range []int{1, 2} {
+			for _, length := range []int{10, 20, 40, 60, 80, 100, 120} {
+				enc, err := opus.NewEncoder(codec.AudioConfig{
+					AudioFormat: codec.AudioFormat{Rate: rate, Channels: from}, Bitrate: 48000, Frame: time.Duration(length) * time.Millisecond, Complexity: 1,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				format := codec.AudioFormat{Rate: rate, Channels: to}
+				p := jitter.NewPlayout(jitter.PlayoutConfig{AudioFormat: format}, func() (codec.AudioDecoder, error) { return opus.NewDecoder(format) })
+				pkt := new(rtp.Packet)
+				pcm := make([]int16, rate/50*to)
+				var heard []int16
+				for ms := 0; ms < 3000; ms += 10 {
+					now := time.Unix(1e9, int64(ms)*1e6)
+					if ms%length == 0 {
+						mono := codectest.Tone(rate, 400, -20, ms*rate/1000, length*rate/1000)
+						in := make([]int16, 0, len(mono)*from)
+						for _, v := range mono {
+							for range from {
+								in = append(in, v)
+							}
+						}
+						if pkt.Payload, err = enc.Encode(in); err != nil {
+							t.Fatal(err)
+						}
+						p.Push(pkt, -20, now)
+						pkt.SequenceNumber++
+						pkt.Timestamp += uint32(length * rate / 1000)
+					}
+					if ms%20 == 10 {
+						p.Pull(pcm, now)
+						for i := 0; i < len(pcm) && ms >= 1000; i += to {
+							heard = append(heard, pcm[i+to-1])
+						}
+					}
+				}
+				if l := codectest.ToneLevel(heard, rate, 400); l < -21 || l > -19 {
+					t.Errorf("%d channels to %d, %d ms: a tone of -20 dB comes out at %.1f", from, to, length, l)
+				}
+				if s := p.Stats(); s.Concealed > 0 || s.Delay > 60*time.Millisecond {
+					t.Errorf("%d channels to %d, %d ms: %+v", from, to, length, s)
+				}
+				p.Close()
+				enc.Close()
+			}
+		}
+	}
+}

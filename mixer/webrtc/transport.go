@@ -33,9 +33,10 @@ type Config struct {
 	// they are not those of its interfaces.
 	Addresses []string
 	// Redundant asks senders that can to repeat each packet of sound in the next
-	// (RFC 2198). That doubles what sound takes of their uplink, which Opus's own
-	// repair does at a quarter: it is for links that lose much and have room. A
-	// client that prefers it by itself is understood in any case.
+	// (RFC 2198). It takes Chromium's sound from 33 to 60 kbit/s, and halves what
+	// is concealed at 10 to 30 % of loss; in bursts it does less. Opus's own repair
+	// costs nothing beside that, so this is for links that lose much and have room.
+	// A client that prefers it by itself is understood in any case.
 	Redundant bool
 }
 
