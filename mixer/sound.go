@@ -64,12 +64,16 @@ func newSoundClock(ctx context.Context, r *Room) *soundClock {
 	cfg := r.server.cfg.Sound
 	s := &soundClock{
 		room: r, shared: map[*codec.Codec]*soundEncoder{}, done: make(chan struct{}),
-		bus: audio.NewBus(audio.Config{Rate: soundRate, Channels: cfg.Channels, MaxOpen: cfg.MaxOpen, Level: cfg.Level}),
+		bus: newBus(cfg),
 	}
 	s.roster.Store(&[]soundSeat{})
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.run(ctx)
 	return s
+}
+
+func newBus(spec SoundSpec) *audio.Bus {
+	return audio.NewBus(audio.Config{Rate: soundRate, Channels: spec.Channels, MaxOpen: spec.MaxOpen, Level: spec.Level})
 }
 
 func (s *soundClock) stop() {
