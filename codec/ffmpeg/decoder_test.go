@@ -185,6 +185,73 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestRecoveryPoint begins a stream of H.264 that has no second IDR picture, but
+// is refreshed column by column, in its middle.
+func TestRecoveryPoint(t *testing.T) {
+	noLeak(t)
+	const period, n = 10, 40
+	astiav.SetLogLevel(astiav.LogLevelQuiet)
+	c := astiav.FindEncoderByName("libx264")
+	if c == nil {
+		t.Skip("this FFmpeg has no libx264")
+	}
+	ctx, f, p := astiav.AllocCodecContext(c), astiav.AllocFrame(), astiav.AllocPacket()
+	defer ctx.Free()
+	defer f.Free()
+	defer p.Free()
+	ctx.SetWidth(320)
+	ctx.SetHeight(192)
+	ctx.SetPixelFormat(astiav.PixelFormatYuv420P)
+	ctx.SetTimeBase(astiav.NewRational(1, 25))
+	ctx.SetThreadCount(1)
+	ctx.SetGopSize(period)
+	options := astiav.NewDictionary()
+	defer options.Free()
+	options.Set("tune", "zerolatency", 0)
+	options.Set("intra-refresh", "1", 0)
+	f.SetWidth(320)
+	f.SetHeight(192)
+	f.SetPixelFormat(astiav.PixelFormatYuv420P)
+	if err := errors.Join(ctx.Open(c, options), f.AllocBuffer(0), f.ImageFillBlack()); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, "h264", MaxPixels)
+	began, shown := -1, 0
+	for i := range n {
+		f.SetPts(int64(i))
+		if err := ctx.SendFrame(f); err != nil {
+			t.Fatal(err)
+		}
+		if err := ctx.ReceivePacket(p); err != nil {
+			t.Fatal(err)
+		}
+		data := p.Data()
+		p.Unref()
+		// What the payload format takes for a keyframe: a sequence parameter set.
+		key := bytes.HasPrefix(data, []byte{0, 0, 0, 1, 0x67}) || bytes.Contains(data, []byte{0, 0, 1, 0x67})
+		if i == 0 || began < 0 && !key {
+			continue // not seen
+		}
+		if began < 0 {
+			began = i
+		}
+		out, err := d.Decode(codec.Unit{Data: data, Keyframe: key})
+		if err != nil {
+			t.Fatalf("picture %d: %v", i, err)
+		}
+		if out != nil {
+			shown++
+			if y := out.Y[191*out.YStride+319]; y != 16 {
+				t.Errorf("picture %d: black is %d", i, y)
+			}
+			out.Release()
+		}
+	}
+	if began < 0 || shown < n-began-2*period {
+		t.Errorf("began at %d, %d of %d pictures came out", began, shown, n-began)
+	}
+}
+
 func TestUnknownDecoder(t *testing.T) {
 	d, err := NewDecoder("vp0")()
 	if err == nil || d != nil || !strings.Contains(err.Error(), `"vp0"`) {
