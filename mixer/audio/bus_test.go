@@ -449,7 +449,7 @@ func TestSpeaker(t *testing.T) {
 }
 
 func TestStepDoesNotAllocate(t *testing.T) {
-	b := NewBus(Config{})
+	b := NewBus(Config{Level: true})
 	var voices []*sine
 	var strips []*Strip
 	for i := range 10 {
@@ -475,7 +475,7 @@ func TestStepDoesNotAllocate(t *testing.T) {
 func BenchmarkStep(b *testing.B) {
 	for _, n := range []int{2, 8, 16, 50} {
 		b.Run(fmt.Sprintf("strips=%d", n), func(b *testing.B) {
-			bus := NewBus(Config{})
+			bus := NewBus(Config{Level: true})
 			for i := range n {
 				s := bus.Add()
 				say(s, &sine{freq: float64(200 + 50*i), amp: 4000})
