@@ -214,18 +214,24 @@ func (p *peer) writeRTCP(packets []rtcp.Packet) {
 	}
 }
 
-// rtt is the round trip to the client, 0 while unknown. Only who receives
-// reports tells it.
+// rtt is the round trip to the client, 0 while unknown: by the reports of a
+// client that receives, else by ICE's last check.
 func (p *peer) rtt() time.Duration {
-	if p.sink == nil {
-		return 0
-	}
-	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
-		if o != nil {
-			if rtt := o.quality.rtt.Load(); rtt > 0 {
-				return time.Duration(rtt)
+	if p.sink != nil {
+		for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
+			if o != nil {
+				if rtt := o.quality.rtt.Load(); rtt > 0 {
+					return time.Duration(rtt)
+				}
 			}
 		}
 	}
-	return 0
+	if p.pc == nil {
+		return 0
+	}
+	s, ok := p.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	if !ok {
+		return 0
+	}
+	return time.Duration(s.CurrentRoundTripTime * float64(time.Second))
 }

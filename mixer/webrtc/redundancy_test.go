@@ -78,7 +78,6 @@ func TestRetransmissionIsAnswered(t *testing.T) {
 // Sound that comes as a redundant payload is played, and a hole in it.
 func TestRedundantSound(t *testing.T) {
 	s, _, _ := newTestSource()
-	s.audio.red, s.audio.nack = 63, true
 	now := time.Now()
 	for i := range uint16(10) {
 		if i == 4 {
@@ -122,7 +121,6 @@ func TestRedundantSound(t *testing.T) {
 func TestSoundIsAskedFor(t *testing.T) {
 	for _, rtt := range []time.Duration{0, 10 * time.Millisecond, 500 * time.Millisecond} {
 		s, _, _ := newTestSource()
-		s.audio.nack = true
 		s.peer.sink = &sink{audio: new(outgoing)}
 		s.peer.sink.audio.quality.rtt.Store(int64(rtt))
 		for i := range uint16(10) {
@@ -134,8 +132,10 @@ func TestSoundIsAskedFor(t *testing.T) {
 			// 100 ms of jitter, so that something waits
 			s.packet(raw, start.Add(time.Duration(i)*20*time.Millisecond+time.Duration(i%2)*100*time.Millisecond))
 		}
+		l := new(loop)
+		s.step(l, start.Add(40*time.Millisecond)) // when it learns the round trip
 		var asked []uint16
-		for _, p := range s.step(new(loop), start.Add(185*time.Millisecond)) {
+		for _, p := range s.step(l, start.Add(185*time.Millisecond)) {
 			if n, ok := p.(*rtcp.TransportLayerNack); ok && n.MediaSSRC == 9 {
 				for _, pair := range n.Nacks {
 					asked = append(asked, pair.PacketList()...)

@@ -22,7 +22,7 @@ func newTestSource() (*source, *fakePublication, codec.Set) {
 	s := &source{
 		peer: &peer{meter: newMeter(), closed: make(chan struct{})}, ssrc: 1, kick: make(chan struct{}, 1),
 		video:     agreed{codecs: []format{{codecs[0], 96}, {codecs[0], 97}}, transport: 3},
-		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1},
+		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1, red: 63, nack: true},
 		voice:     newVoice(codecs[1], clock),
 		assembler: jitter.NewAssembler(jitter.AssemblerConfig{Sender: clock}),
 		recorder:  twcc.NewRecorder(1), began: start,
@@ -246,6 +246,9 @@ func FuzzRTP(f *testing.F) {
 	raw, _ := p.Marshal()
 	f.Add(raw)
 	p.PayloadType = 111
+	raw, _ = p.Marshal()
+	f.Add(raw)
+	p.PayloadType, p.Payload = 63, []byte{0x80 | 111, 960 >> 6, 960 << 2 & 0xff, 3, 111, 1, 2, 3, 1, 2, 3}
 	raw, _ = p.Marshal()
 	f.Add(raw)
 	sr, _ := (&rtcp.SenderReport{SSRC: 1, NTPTime: 1 << 40}).Marshal()

@@ -28,13 +28,13 @@ func (s *source) run(done <-chan struct{}) {
 type loop struct {
 	key, feedback, report time.Time
 	asked                 *mixer.Ask
+	rtt                   time.Duration // as of the last report, 0 while unknown
 }
 
 // step does what is due and returns what to send.
 func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	var out []rtcp.Packet
 
-	rtt := s.peer.rtt()
 	s.mu.Lock()
 	units, nacks, lost := s.assembler.Tick(now)
 	s.deliver(units)
@@ -45,8 +45,8 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	known := !s.streams[0].seen.IsZero()
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= reportEvery {
-		if rtt > 0 {
-			s.assembler.SetRTT(rtt)
+		if l.rtt > 0 {
+			s.assembler.SetRTT(l.rtt)
 		}
 		for i := range s.streams {
 			if t := &s.streams[i]; !t.seen.IsZero() {
@@ -70,11 +70,11 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 		})
 	}
 	if len(reports) > 0 {
-		l.report = now
+		l.report, l.rtt = now, s.peer.rtt()
 	}
 	out = s.again(out, video, nacks)
-	if s.audio.nack && s.voice != nil && rtt > 0 {
-		out = s.again(out, audio, s.voice.nacks(nil, rtt, now))
+	if s.audio.nack && s.voice != nil && l.rtt > 0 {
+		out = s.again(out, audio, s.voice.nacks(nil, l.rtt, now))
 	}
 	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
 		l.key = now
