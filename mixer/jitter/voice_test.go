@@ -13,6 +13,7 @@ import (
 
 // A second of delay in one burst, in three shapes: the delay is back soon.
 func TestDelayReturnsAfterABurst(t *testing.T) {
+	slowest := map[string]int{} // ms from the burst's end
 	for _, ptime := range []int{10, 20, 60, 120} {
 		for name, shape := range map[string]path{
 			"held":       func(now int) int { return max(30, 6030-now) }, // nothing for a second, then all at once
@@ -40,17 +41,29 @@ func TestDelayReturnsAfterABurst(t *testing.T) {
 						last = max(last, a.at)
 					}
 				}
-				l.run(1000) // and has ended
-				if most := l.most(); most > time.Second {
+				ended := 6000
+				for _, a := range l.air { // what is still on its way
+					ended = max(ended, a.at)
+				}
+				most, back := time.Duration(0), 0
+				for l.now < ended+5000 {
+					l.run(20)
+					most = max(most, l.most())
+					if l.p.Stats().Delay > before+20*time.Millisecond {
+						back = max(l.now-ended, 0)
+					}
+				}
+				slowest[name] = max(slowest[name], back)
+				if most > time.Second {
 					t.Errorf("%s, %d ms packets, amplitude %d: delay %v", name, ptime, amp, most)
 				}
-				l.run(4000)
 				if d := l.p.Stats().Delay; d > before+20*time.Millisecond {
 					t.Errorf("%s, %d ms packets, amplitude %d: delay %v five seconds after, %v before; %+v", name, ptime, amp, d, before, l.p.Stats())
 				}
 			}
 		}
 	}
+	t.Logf("back within 20 ms after at most, ms: %v", slowest)
 }
 
 // steps watches sound for clicks.
