@@ -170,7 +170,7 @@ func (t *Tier) open() error {
 	}
 	spec := t.key.spec
 	enc, err := t.codec.NewVideoEncoder(codec.VideoConfig{
-		Width: spec.Width, Height: spec.Height, FPS: spec.FPS, Bitrate: spec.Bitrate, Threads: 1,
+		Width: spec.Width, Height: spec.Height, FPS: spec.FPS, Bitrate: spec.Bitrate, Threads: 1, MTU: spec.MTU,
 	})
 	if err != nil {
 		return fmt.Errorf("open encoder: %w", err)

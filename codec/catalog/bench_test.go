@@ -12,7 +12,7 @@ import (
 
 // BenchmarkVideoDecode decodes every row's own pictures.
 func BenchmarkVideoDecode(b *testing.B) {
-	for _, row := range All().Of(codec.Video) {
+	for _, row := range Default().Of(codec.Video) {
 		for _, s := range []struct{ width, height, bps int }{
 			{1280, 720, 1_200_000}, {640, 360, 400_000}, {320, 180, 150_000},
 		} {
@@ -56,7 +56,7 @@ func BenchmarkVideoDecode(b *testing.B) {
 
 // BenchmarkVideoEncode encodes with every row, and says what came of it.
 func BenchmarkVideoEncode(b *testing.B) {
-	for _, row := range All().Of(codec.Video) {
+	for _, row := range Default().Of(codec.Video) {
 		for _, s := range []struct{ width, height, bps int }{
 			{1280, 720, 1_200_000}, {640, 360, 400_000}, {320, 180, 150_000},
 		} {

@@ -10,15 +10,11 @@ import (
 	"mixdown/codec/x264"
 )
 
-// Default returns the codecs that the server runs, in order of preference.
+// Default returns the codecs that the server runs, in order of preference: a
+// room's people get the first that they can decode, so that as many as possible
+// share an encoder. A new codec is one more row; codectest says whether it is
+// right.
 func Default() codec.Set {
-	all := All()
-	return codec.Set{all.Find("VP8"), all.Find("opus")}
-}
-
-// All returns every codec there is, in order of preference. A new codec is one
-// more row; codectest says whether it is right.
-func All() codec.Set {
 	return codec.Set{
 		{
 			Name:            "VP8",

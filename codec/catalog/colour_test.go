@@ -16,7 +16,7 @@ import (
 func TestColourTags(t *testing.T) {
 	for name, decoder := range map[string]string{"H264": "h264", "VP9": "vp9", "AV1": "libdav1d"} {
 		cfg := codec.VideoConfig{Width: 1280, Height: 720, FPS: 25, Bitrate: 1_000_000}
-		e, err := All().Find(name).NewVideoEncoder(cfg)
+		e, err := Default().Find(name).NewVideoEncoder(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestFullRange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := All().Find("H264").NewVideoDecoder()
+	d, err := Default().Find("H264").NewVideoDecoder()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 /**
  * @typedef {{color: [number, number, number], tone: number}} Voice one participant's flat colour (RGB) and tone (Hz)
- * @typedef {{room: string, voice?: Readonly<{color: readonly number[], tone: number}>, tier?: string, silent?: boolean, sound?: boolean}} Who
- *   sound false: no sound in either direction
+ * @typedef {{room: string, voice?: Readonly<{color: readonly number[], tone: number}>, tier?: string, silent?: boolean, sound?: boolean, codec?: string}} Who
+ *   sound false: no sound in either direction; codec: the only one offered for pictures, VP8 first without
  * @typedef {{id: string, x: number, y: number, w: number, h: number, ages: number[]}} Seen one tile as found in the picture; ages in ms
  */
 
@@ -45,13 +45,13 @@ export class Peer {
   }
 
   /** Joins: with a voice it publishes and receives its mix, else it views. @param {import("./server.js").Server} server @param {Who} who */
-  async enter(server, { room, voice, tier, silent = false, sound = true }) {
+  async enter(server, { room, voice, tier, silent = false, sound = true, codec }) {
     const token = server.token({ room, identity: this.id, role: voice ? "participant" : "viewer" });
     const url = new URL(voice ? `/whip/${room}` : `/whep/${room}`, server.url);
     if (voice) url.searchParams.set("return", "mix");
     if (tier) url.searchParams.set("tier", tier);
     await this.page.evaluate((o) => window.peer.join(o), {
-      url: url.href, token, voice, silent, sound,
+      url: url.href, token, voice, silent, sound, codec,
       voices: Object.fromEntries(Object.entries(voices).map(([name, v]) => [name, { color: [...v.color], tone: v.tone }])),
     });
   }

@@ -19,8 +19,8 @@ export class Peer {
   /** @type {number[][][] | null} complex amplitudes of all voices' tones in each 20 ms since record */
   #tones = null;
 
-  /** @param {{url: string, token: string, voice?: Voice, voices: Record<string, Voice>, silent: boolean, sound: boolean}} o */
-  async join({ url, token, voice, voices, silent, sound }) {
+  /** @param {{url: string, token: string, voice?: Voice, voices: Record<string, Voice>, silent: boolean, sound: boolean, codec?: string}} o */
+  async join({ url, token, voice, voices, silent, sound, codec }) {
     this.voices = voices;
     this.#token = token;
     this.video.autoplay = this.video.muted = true;
@@ -34,6 +34,7 @@ export class Peer {
     };
     if (voice) this.#publish(voice, silent, sound);
     else for (const kind of sound ? ["audio", "video"] : ["video"]) this.pc.addTransceiver(kind, { direction: "recvonly" });
+    this.#prefer(codec);
 
     await this.pc.setLocalDescription();
     await this.#gathered();
@@ -63,10 +64,19 @@ export class Peer {
     setInterval(paint, 40);
     const stream = canvas.captureStream(25);
     if (sound) this.#speak(voice, silent, stream);
-    const video = this.pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendrecv", streams: [stream] });
+    this.pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendrecv", streams: [stream] });
+  }
+
+  /** Offers one codec for pictures only, or all with VP8 first. @param {string | undefined} codec */
+  #prefer(codec) {
     const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
-    const vp8 = codecs.filter((c) => c.mimeType === "video/VP8");
-    if (vp8.length) video.setCodecPreferences([...vp8, ...codecs.filter((c) => !vp8.includes(c))]);
+    const first = codecs.filter((c) => c.mimeType === `video/${codec ?? "VP8"}`);
+    if (codec && !first.length) throw new Error(`this browser has no ${codec}`);
+    for (const t of this.pc.getTransceivers()) {
+      if (t.receiver.track.kind === "video" && first.length) {
+        t.setCodecPreferences(codec ? first : [...first, ...codecs.filter((c) => !first.includes(c))]);
+      }
+    }
   }
 
   /** @param {Voice} voice @param {boolean} silent @param {MediaStream} stream */
@@ -109,13 +119,16 @@ export class Peer {
   async stats() {
     const out = {
       inboundVideo: 0, inboundAudio: 0, framesDecoded: 0, framesSent: 0, freezes: 0, width: 0, height: 0,
-      audioSeconds: 0, concealed: 0, lost: 0, state: /** @type {string} */ (this.pc.connectionState),
+      audioSeconds: 0, concealed: 0, lost: 0, codec: "", state: /** @type {string} */ (this.pc.connectionState),
     };
-    for (const e of (await this.pc.getStats()).values()) {
+    const report = [...(await this.pc.getStats()).values()];
+    const codecs = new Map(report.filter((e) => e.type === "codec").map((e) => [e.id, e.mimeType]));
+    for (const e of report) {
       if (e.type === "inbound-rtp") {
         out.lost += e.packetsLost;
         if (e.kind === "video") {
           out.inboundVideo++;
+          out.codec = codecs.get(e.codecId) ?? "";
           out.framesDecoded += e.framesDecoded ?? 0;
           out.freezes += e.freezeCount ?? 0;
           out.width = e.frameWidth ?? 0;
