@@ -22,6 +22,8 @@ const early = 45; // ms, the most that it may be ahead
 const settling = 12_000;
 const watching = process.env.E2E_LONG ? 120_000 : 30_000; // a flash a second
 const least = 20; // pairs of flash and beep
+const unsteady = 150; // ms between p10 and p90, from where browsers by themselves are no instrument
+const tries = 4; // to find them steady
 
 const senders = [
   { id: "ada", jitter: 0, color: [200, 40, 40], tone: 600, offset: 0 },
@@ -79,6 +81,26 @@ test("a relay holds up and keeps the order", async () => {
   echo.close();
 });
 
+/**
+ * What browsers make of it among themselves, with the same instruments: the medians, or null if they are too far from steady
+ * for anything to be measured with them. @param {import("node:test").TestContext} t @param {SyncPeer[]} peers
+ */
+async function alone(t, peers) {
+  for (const [i, peer] of peers.entries()) await peer.loop([tones[i]]);
+  await sleep(settling);
+  const recordings = await Promise.all(peers.map((peer) => peer.record([{ x: 0, y: 0, w: 1000, h: 1000 }], 12_000)));
+  for (const peer of peers) await peer.leave();
+  let calm = true;
+  const medians = recordings.map((recording, i) => {
+    const { out } = advances(recording, 0);
+    t.diagnostic(`${peers[i].id} to itself over no network: ${spread(out)} ms of advance (p50 / p10 / p90 of ${out.length}), ` +
+      `of it the loudspeaker's delay ${spread(recording.latency)} ms; load ${loadavg()[0].toFixed(1)}`);
+    calm &&= out.length >= 8 && quantile(out, 0.9) - quantile(out, 0.1) <= unsteady;
+    return quantile(out, 0.5);
+  });
+  return calm ? medians : null;
+}
+
 test("sound stays with its picture", async (t) => {
   const room = "sync";
   await server.room(room);
@@ -87,21 +109,11 @@ test("sound stays with its picture", async (t) => {
   const viewer = await SyncPeer.open(browser, pages.url, "vera");
   const all = [...peers, viewer];
 
-  // What browsers make of it among themselves, with the same instruments.
-  const whole = [{ x: 0, y: 0, w: 1000, h: 1000 }];
-  /** @type {number[]} */
-  const baseline = [];
   for (const [i, peer] of peers.entries()) await peer.send(senders[i]);
-  for (const [i, peer] of peers.entries()) await peer.loop([tones[i]]);
-  await sleep(settling);
-  for (const [i, recording] of (await Promise.all(peers.map((peer) => peer.record(whole, 12_000)))).entries()) {
-    const { out } = advances(recording, 0);
-    assert.ok(out.length >= 8, `${peers[i].id} sees itself: ${out.length}`);
-    baseline.push(quantile(out, 0.5));
-    t.diagnostic(`${peers[i].id} to itself over no network: ${spread(out)} ms of advance (p50 / p10 / p90 of ${out.length}), ` +
-      `of it the loudspeaker's delay ${spread(recording.latency)} ms; load ${loadavg()[0].toFixed(1)}`);
-  }
-  for (const peer of peers) await peer.leave();
+  /** @type {number[] | null} */
+  let baseline = null;
+  for (let i = 0; i < tries && !baseline; i++) baseline = await alone(t, peers);
+  if (!baseline) return t.skip("the machine is too busy: browsers do not keep together what passes no network at all");
 
   for (const [i, peer] of peers.entries()) await peer.enter(server, { room, sends: true, tones, jitter: senders[i].jitter, seed: i + 1 });
   await viewer.enter(server, { room, sends: false, tones });
