@@ -190,7 +190,10 @@ func (t *Tier) close() {
 
 func (t *Tier) compose(now time.Time) (int, error) {
 	p := t.canvas.plan.Load()
-	t.shots = p.shoot(t.shots, now, &t.room.server.cfg)
+	// A picture is seen until the next one: the middle of that time is what its
+	// sound is to meet.
+	half := time.Second / time.Duration(2*t.key.spec.FPS)
+	t.shots = p.shoot(t.shots, now.Add(half), &t.room.server.cfg)
 	defer releaseShots(t.shots)
 	if len(t.places) != len(t.shots) {
 		t.places = compositor.Grid(len(t.shots), t.key.spec.Width, t.key.spec.Height)
