@@ -28,6 +28,7 @@ type plan struct {
 // seat is one place: a person, nobody, or "+more".
 type seat struct {
 	who  *member
+	name string
 	pub  *Publication
 	more int
 }
@@ -56,7 +57,7 @@ func (c *canvas) arrange(people []*member, since uint32) (changed bool) {
 	for _, id := range c.seats.Update(ids) {
 		s := seat{who: byID[id]}
 		if s.who != nil {
-			s.pub = s.who.pub
+			s.name, s.pub = s.who.id.Name, s.who.pub
 		}
 		next.seats = append(next.seats, s)
 	}
@@ -77,7 +78,7 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 	for _, s := range p.seats {
 		shot := compositor.Shot{More: s.more}
 		if m := s.who; m != nil {
-			shot.ID, shot.Name = m.id.ID, m.id.Name
+			shot.ID, shot.Name = m.id.ID, s.name
 			shot.Speaking, shot.Muted = m.speaking.Load(), m.silenced()
 			if s.pub != nil && !m.veiled() {
 				var at time.Time
@@ -100,8 +101,8 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 
 // member is one person in a room.
 type member struct {
-	id    Identity
-	order uint64 // of arrival
+	id    Identity // Name and Role are the room's goroutine's; ID never changes
+	order uint64   // of arrival
 	pub   *Publication
 	sub   *Subscription
 	ask   Ask

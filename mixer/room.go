@@ -154,12 +154,12 @@ func (r *Room) join(id Identity) (*member, error) {
 			return nil, err
 		}
 		r.arrivals++
-		m = &member{order: r.arrivals}
+		m = &member{order: r.arrivals, id: Identity{ID: id.ID}}
 		m.level.Store(-127)
 		m.behind.Store(int64(noSound))
 		r.members[id.ID] = m
 	}
-	m.id = id
+	m.id.Name, m.id.Role = id.Name, id.Role // not ID, which others read
 	return m, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,9 +219,12 @@ func TestTierMovesWithoutStall(t *testing.T) {
 		if w, _, _ := p.size(); w != 640 {
 			t.Errorf("width %d after the move, want 640", w)
 		}
-		for i := 1; i < len(p.stamps); i++ {
+		p.screen.mu.Lock()
+		stamps := slices.Clone(p.stamps)
+		p.screen.mu.Unlock()
+		for i := 1; i < len(stamps); i++ {
 			// Both lines are one: time goes forward, never further than a picture of the slower tier.
-			if d := int32(p.stamps[i] - p.stamps[i-1]); d <= 0 || d > 2*90000/15 {
+			if d := int32(stamps[i] - stamps[i-1]); d <= 0 || d > 2*90000/15 {
 				t.Errorf("picture %d comes %d ticks after the one before", i, d)
 			}
 		}
