@@ -1,12 +1,10 @@
 package mixer
 
 import (
-	"image"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"mixdown/codec"
 	"mixdown/compositor"
 )
 
@@ -97,54 +95,6 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 		shots = append(shots, shot)
 	}
 	return shots
-}
-
-// member is one person in a room.
-type member struct {
-	id    Identity // Name and Role are the room's goroutine's; ID never changes
-	order uint64   // of arrival
-	pub   *Publication
-	sub   *Subscription
-	ask   Ask
-
-	// Written by the room's goroutine, read by the clocks.
-	audioMuted, audioOff  atomic.Bool // by a host; by the person
-	videoHidden, videoOff atomic.Bool
-	// Written by the sound clock, read by the room and the tiers.
-	open, speaking atomic.Bool
-	level          atomic.Int32 // dBov
-	behind         atomic.Int64 // ns since the sound now playing was captured; noSound while unknown
-	// Written by the tiers.
-	sync atomic.Int64 // ns that the sound is behind the picture on show
-}
-
-// lag is how long ago the sound now playing was captured, or noSound.
-func (m *member) lag() time.Duration { return time.Duration(m.behind.Load()) }
-
-// noteSync keeps how far the sound is behind the picture on show at now.
-func (m *member) noteSync(f *codec.Frame, now time.Time) {
-	if lag := m.lag(); f != nil && lag != noSound && !f.Captured.IsZero() {
-		m.sync.Store(int64(lag - now.Sub(f.Captured)))
-	}
-}
-
-// silenced reports whether the person's sound is muted by anyone.
-func (m *member) silenced() bool { return m.audioMuted.Load() || m.audioOff.Load() }
-
-// veiled reports whether the person's picture is hidden by anyone.
-func (m *member) veiled() bool { return m.videoHidden.Load() || m.videoOff.Load() }
-
-// snapshot draws the plan once, at a size of its own.
-func (p *plan) snapshot(width, height int, now time.Time, r *Room) (image.Image, error) {
-	picture := compositor.NewPicture(width, height, r.server.scaler, r.server.text)
-	defer picture.Close()
-	shots := p.shoot(nil, now, &r.server.cfg)
-	defer releaseShots(shots)
-	_, err := picture.Compose(compositor.Grid(len(shots), width, height), shots)
-	if err != nil {
-		return nil, err
-	}
-	return picture.Image()
 }
 
 func releaseShots(shots []compositor.Shot) {

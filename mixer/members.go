@@ -1,0 +1,151 @@
+package mixer
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"mixdown/codec"
+)
+
+// member is one person in a room.
+type member struct {
+	id    Identity // Name and Role are the room's goroutine's; ID never changes
+	order uint64   // of arrival
+	pub   *Publication
+	sub   *Subscription
+	ask   Ask
+
+	// Written by the room's goroutine, read by the clocks.
+	audioMuted, audioOff  atomic.Bool // by a host; by the person
+	videoHidden, videoOff atomic.Bool
+	// Written by the sound clock, read by the room and the tiers.
+	open, speaking atomic.Bool
+	level          atomic.Int32 // dBov
+	behind         atomic.Int64 // ns since the sound now playing was captured; noSound while unknown
+	// Written by the tiers.
+	sync atomic.Int64 // ns that the sound is behind the picture on show
+}
+
+// lag is how long ago the sound now playing was captured, or noSound.
+func (m *member) lag() time.Duration { return time.Duration(m.behind.Load()) }
+
+// noteSync keeps how far the sound is behind the picture on show at now.
+func (m *member) noteSync(f *codec.Frame, now time.Time) {
+	if lag := m.lag(); f != nil && lag != noSound && !f.Captured.IsZero() {
+		m.sync.Store(int64(lag - now.Sub(f.Captured)))
+	}
+}
+
+// silenced reports whether the person's sound is muted by anyone.
+func (m *member) silenced() bool { return m.audioMuted.Load() || m.audioOff.Load() }
+
+// veiled reports whether the person's picture is hidden by anyone.
+func (m *member) veiled() bool { return m.videoHidden.Load() || m.videoOff.Load() }
+
+// admit refuses newcomers to a full room.
+func (r *Room) admit(id Identity) error {
+	if r.members[id.ID] == nil && len(r.members) >= r.server.cfg.MaxParticipants {
+		return fmt.Errorf("room %q: %w: it has %d members", r.name, ErrFull, len(r.members))
+	}
+	return nil
+}
+
+// join finds or makes the member for an identity.
+func (r *Room) join(id Identity) (*member, error) {
+	m := r.members[id.ID]
+	if m == nil {
+		if err := r.admit(id); err != nil {
+			return nil, err
+		}
+		r.arrivals++
+		m = &member{order: r.arrivals, id: Identity{ID: id.ID}}
+		m.level.Store(-127)
+		m.behind.Store(int64(noSound))
+		r.members[id.ID] = m
+	}
+	m.id.Name, m.id.Role = id.Name, id.Role // not ID, which others read
+	return m, nil
+}
+
+func (r *Room) publish(id Identity, src Source) (*Publication, error) {
+	m, err := r.join(id)
+	if err != nil {
+		return nil, err
+	}
+	if m.pub != nil {
+		m.pub.end()
+		m.pub.src.Close(ErrReplaced)
+	}
+	m.audioOff.Store(false)
+	m.videoOff.Store(false)
+	m.ask = Ask{}
+	m.pub = newPublication(r, m, src)
+	r.update()
+	return m.pub, nil
+}
+
+func (r *Room) unpublish(p *Publication, reason error) {
+	p.end()
+	if reason != nil {
+		p.src.Close(reason)
+	}
+	if p.who.pub == p {
+		p.who.pub = nil
+		r.leave(p.who)
+	}
+}
+
+func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, error) {
+	s := &Subscription{room: r, sink: sink, spec: spec}
+	takes := sink.Codecs()
+	s.video, s.audio = r.server.common(codec.Video, takes), r.server.common(codec.Audio, takes)
+	if s.video == nil && s.audio == nil {
+		return nil, fmt.Errorf("receiver takes %v: %w", takes, ErrNoCodec)
+	}
+	m, err := r.join(id)
+	if err != nil {
+		return nil, err
+	}
+	if m.sub != nil {
+		m.sub.end()
+		m.sub.sink.Close(ErrReplaced)
+	}
+	s.who, m.sub = m, s
+	r.update()
+	return s, nil
+}
+
+func (r *Room) unsubscribe(s *Subscription, reason error) {
+	s.end()
+	if reason != nil {
+		s.sink.Close(reason)
+	}
+	if s.who.sub == s {
+		s.who.sub = nil
+		r.leave(s.who)
+	}
+}
+
+// leave forgets a member that neither sends nor receives.
+func (r *Room) leave(m *member) {
+	if m.pub == nil && m.sub == nil && r.members[m.id.ID] == m {
+		delete(r.members, m.id.ID)
+	}
+	r.update()
+}
+
+// drop ends all that a member has.
+func (r *Room) drop(m *member, reason error) {
+	if p := m.pub; p != nil {
+		m.pub = nil
+		p.end()
+		p.src.Close(reason)
+	}
+	if s := m.sub; s != nil {
+		m.sub = nil
+		s.end()
+		s.sink.Close(reason)
+	}
+	delete(r.members, m.id.ID)
+}

@@ -1,0 +1,218 @@
+package mixer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/compositor"
+)
+
+// update brings all that follows from who is here and who wants what in line:
+// canvases, tiers, what is decoded and asked of senders, the sound's roster.
+func (r *Room) update() {
+	now := time.Now()
+	people := r.publishers()
+	used := map[string]bool{}
+	if r.snapshots > 0 {
+		used[gallery] = true
+	}
+	wants := map[*Subscription]tierKey{}
+	for _, m := range r.members {
+		if m.sub == nil || m.sub.video == nil {
+			continue
+		}
+		key := tierKey{canvas: canvasFor(m, people), codec: m.sub.video.Name, spec: m.sub.spec}
+		wants[m.sub], used[key.canvas] = key, true
+	}
+	r.arrange(people, used, r.videoTime(now))
+	for s, key := range wants {
+		s.follow(r.tier(key, s.video))
+	}
+	r.prune(now)
+	r.watchSenders(people)
+	r.updateSound()
+	r.publishState()
+}
+
+// publishers returns those who send something, in order of arrival.
+func (r *Room) publishers() []*member {
+	var people []*member
+	for _, m := range r.members {
+		if m.pub != nil {
+			people = append(people, m)
+		}
+	}
+	slices.SortFunc(people, func(a, b *member) int { return cmp.Compare(a.order, b.order) })
+	return people
+}
+
+// canvasFor says which canvas a member looks at: of two people each gets the
+// other full, all else is the gallery.
+func canvasFor(m *member, people []*member) string {
+	if len(people) == 2 {
+		switch m {
+		case people[0]:
+			return solo(people[1].id.ID)
+		case people[1]:
+			return solo(people[0].id.ID)
+		}
+	}
+	return gallery
+}
+
+// arrange plans the canvases that somebody looks at and forgets the others.
+func (r *Room) arrange(people []*member, used map[string]bool, since uint32) {
+	r.canvases[gallery].arrange(people, since)
+	for _, m := range people {
+		key := solo(m.id.ID)
+		if !used[key] {
+			continue
+		}
+		if r.canvases[key] == nil {
+			r.canvases[key] = newCanvas(key)
+		}
+		r.canvases[key].arrange([]*member{m}, since)
+	}
+	for key := range r.canvases {
+		if key != gallery && !used[key] && !r.drawn(key) {
+			delete(r.canvases, key)
+		}
+	}
+}
+
+// drawn reports whether a tier draws that canvas.
+func (r *Room) drawn(canvas string) bool {
+	for key := range r.tiers {
+		if key.canvas == canvas {
+			return true
+		}
+	}
+	return false
+}
+
+// tier finds or opens the tier of that key.
+func (r *Room) tier(key tierKey, c *codec.Codec) *Tier {
+	t := r.tiers[key]
+	if t == nil {
+		// Phases a golden ratio apart keep any number of encoders from starting
+		// in the same moment.
+		r.opened++
+		phase := time.Duration(float64(r.opened) * 0.618 * float64(time.Second/time.Duration(key.spec.FPS)))
+		t = newTier(r.ctx, r, key, r.canvases[key.canvas], c, phase)
+		if bps := r.rates[key.spec.Name]; bps > 0 {
+			t.setBitrate(bps)
+		}
+		r.tiers[key] = t
+		r.log.Info("tier opened", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
+	}
+	return t
+}
+
+// prune takes listeners that moved on from their former tiers, and closes
+// tiers nobody has listened to for a while.
+func (r *Room) prune(now time.Time) {
+	for key, t := range r.tiers {
+		for _, s := range *t.listeners.Load() {
+			if !s.holds(t) {
+				t.remove(s, now)
+			}
+		}
+		if t.empty() && now.Sub(t.emptied) > r.server.cfg.TierLinger {
+			t.stop()
+			r.server.metrics.ended(t, nil)
+			delete(r.tiers, key)
+			r.log.Info("tier closed", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
+		}
+	}
+}
+
+// watchSenders switches decoding on for who is on a canvas in use, and asks
+// all senders for what their largest tile needs.
+func (r *Room) watchSenders(people []*member) {
+	asks := make(map[*member]Ask, len(people))
+	need := func(c string, width, height, fps int) {
+		seats := r.canvases[c].plan.Load().seats
+		for i, place := range compositor.Grid(len(seats), width, height) {
+			if m := seats[i].who; m != nil {
+				a := asks[m]
+				a.Active = true
+				if place.W*place.H > a.Width*a.Height {
+					a.Width, a.Height = place.W, place.H
+				}
+				a.FPS = max(a.FPS, fps)
+				asks[m] = a
+			}
+		}
+	}
+	for key, t := range r.tiers {
+		if !t.empty() {
+			need(key.canvas, key.spec.Width, key.spec.Height, key.spec.FPS)
+		}
+	}
+	if r.snapshots > 0 {
+		need(gallery, snapshotWidth, snapshotHeight, 5)
+	}
+	for _, m := range people {
+		a := asks[m]
+		a.Active = a.Active && !m.videoHidden.Load()
+		a.Bitrate = askBitrate(a)
+		m.pub.want(a.Active)
+		if a != m.ask {
+			m.ask = a
+			m.pub.src.Ask(a)
+		}
+	}
+}
+
+// askBitrate is what a tile's pixels are worth: about 0.09 bit each, which
+// gives 640x360 at 25 fps 520 kb/s.
+func askBitrate(a Ask) int {
+	if !a.Active {
+		return 0
+	}
+	bps := a.Width * a.Height * a.FPS * 9 / 100
+	return min(max(bps, 60_000), 1_700_000) / 10_000 * 10_000
+}
+
+// housekeep does what no message starts.
+func (r *Room) housekeep(now time.Time) {
+	r.prune(now)
+	r.arrangeUsed()
+	if f := r.fingerprint(now); f != r.dynamics {
+		r.dynamics = f
+		r.publishState()
+	}
+}
+
+// arrangeUsed forgets canvases whose last tier was closed.
+func (r *Room) arrangeUsed() {
+	for key := range r.canvases {
+		if key != gallery && !r.drawn(key) {
+			delete(r.canvases, key)
+		}
+	}
+}
+
+// updateSound hands the sound clock who is there; it runs while anybody is.
+func (r *Room) updateSound() {
+	legs := make([]soundSeat, 0, len(r.members))
+	for _, m := range r.members {
+		leg := soundSeat{who: m, sub: m.sub}
+		if m.pub != nil {
+			leg.voice = m.pub.src.Voice()
+		}
+		legs = append(legs, leg)
+	}
+	switch {
+	case len(legs) == 0 && r.sound != nil:
+		r.sound.stop()
+		r.sound = nil
+	case len(legs) > 0 && r.sound == nil:
+		r.sound = newSoundClock(r.ctx, r)
+	}
+	if r.sound != nil {
+		r.sound.roster.Store(&legs)
+	}
+}
