@@ -43,7 +43,7 @@ func newCanvas(key string) *canvas {
 }
 
 // arrange publishes a new plan for people, in order of arrival, if it differs.
-func (c *canvas) arrange(people []*member, since uint32) (changed bool) {
+func (c *canvas) arrange(people []*member, since uint32) {
 	shown, more := compositor.Places(len(people))
 	byID := make(map[string]*member, shown)
 	ids := make([]string, shown)
@@ -62,11 +62,9 @@ func (c *canvas) arrange(people []*member, since uint32) (changed bool) {
 	if more > 0 {
 		next.seats = append(next.seats, seat{more: more})
 	}
-	if slices.Equal(next.seats, c.plan.Load().seats) {
-		return false
+	if !slices.Equal(next.seats, c.plan.Load().seats) {
+		c.plan.Store(next)
 	}
-	c.plan.Store(next)
-	return true
 }
 
 // shoot fills shots with what each seat of the plan is to show at now. The
