@@ -42,13 +42,14 @@ func main() {
 	flag.IntVar(&cfg.Runs, "runs", 3, "runs of each measurement")
 	flag.DurationVar(&cfg.Settle, "settle", 5*time.Second, "time between the last bot's arrival and the window")
 	flag.DurationVar(&cfg.Window, "window", 20*time.Second, "time that CPU is measured over")
+	viewers := flag.String("viewers", "50,200,500", "viewers of one sender, one fan-out measurement each; empty for none")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if cfg.Bots, err = numbers(bots); err == nil {
-		err = run(ctx, cfg)
+		err = run(ctx, cfg, *viewers)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -70,7 +71,7 @@ func numbers(list string) (out []int, err error) {
 	return out, nil
 }
 
-func run(ctx context.Context, cfg Config) error {
+func run(ctx context.Context, cfg Config, viewers string) error {
 	if cfg.Runs < 1 {
 		return errors.New("-runs: must be at least 1")
 	}
@@ -95,6 +96,11 @@ func run(ctx context.Context, cfg Config) error {
 		}
 		report.Servers = append(report.Servers, medianSample(samples))
 	}
+	rows, err := fanOut(ctx, cfg, viewers)
+	if err != nil {
+		return err
+	}
+	report.FanOut = rows
 	if len(report.Servers) > 1 {
 		if err := drawPlots(cfg.Docs, report.Servers); err != nil {
 			return err

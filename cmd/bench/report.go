@@ -12,6 +12,7 @@ type Report struct {
 	Config  Config
 	Stages  []Stage
 	Servers []Sample
+	FanOut  []FanOut
 }
 
 // Markdown is the report as docs/bench.md shows it.
@@ -45,6 +46,7 @@ func (r Report) Markdown() string {
 			}
 		}
 	}
+	b.WriteString(fanOutMarkdown(r.FanOut))
 	if len(r.Stages) > 0 {
 		line("")
 		line("## Stages")
