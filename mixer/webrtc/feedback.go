@@ -77,7 +77,7 @@ func (s *sink) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
 		case *rtcp.TransportLayerNack:
 			if p.MediaSSRC == ssrc && o == s.video {
 				var seqs []uint16
-				for _, pair := range p.Nacks {
+				for _, pair := range p.Nacks[:min(len(p.Nacks), maxNACKs)] { // more than that is never sent again
 					seqs = append(seqs, pair.PacketList()...)
 				}
 				s.peer.meter.nacksIn.Add(float64(len(seqs)))

@@ -37,11 +37,11 @@ type sockets struct {
 	left farewells
 }
 
-func listen(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, error) {
+func listen(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (*sockets, error) {
 	var err error
 	for range portRetries {
 		var s *sockets
-		if s, err = listenOnce(port, addrs, m, f); err == nil {
+		if s, err = listenOnce(port, addrs, lim, m, f); err == nil {
 			return s, nil
 		}
 		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
@@ -51,7 +51,7 @@ func listen(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, error)
 	return nil, fmt.Errorf("--rtc-port %d: %w", port, err)
 }
 
-func listenOnce(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, error) {
+func listenOnce(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (*sockets, error) {
 	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func listenOnce(port int, addrs []netip.Addr, m *meter, f loggers) (*sockets, er
 	left := make(farewells, 16)
 	muxes := make([]ice.UDPMux, len(conns))
 	for i, c := range conns {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left}, Logger: f.forMux()})
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left, newGuard(lim, m)}, Logger: f.forMux()})
 	}
 	l := &listener{TCPListener: tcp, conns: make(map[*tcpConn]struct{}), left: left}
 	return &sockets{
@@ -113,6 +113,7 @@ type udpSocket struct {
 	*net.UDPConn
 	meter *meter
 	left  farewells
+	guard *guard
 }
 
 // ReadFrom implements net.PacketConn. It fails only when the socket is closed:
@@ -122,6 +123,9 @@ func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 		n, addr, err := s.UDPConn.ReadFromUDP(b)
 		switch {
 		case err == nil && n > 0 && known(b[0]):
+			if !s.guard.admit(b[:n], addr.AddrPort(), time.Now()) {
+				continue
+			}
 			if b[0] == recordAlert {
 				s.left.from(addr.AddrPort())
 			}

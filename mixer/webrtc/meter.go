@@ -21,6 +21,11 @@ type meter struct {
 	badRTP, badRTCP      prometheus.Counter
 	badType, badStream   prometheus.Counter // payload type not negotiated; a further SSRC of one kind
 	iceFailed, noConnect prometheus.Counter
+	limitPackets         prometheus.Counter // dropped by Limits
+	limitChecks          prometheus.Counter
+	limitFeedback        prometheus.Counter
+	limitStreams         prometheus.Counter
+	limitAddresses       prometheus.Counter
 
 	all []prometheus.Collector
 }
@@ -77,6 +82,13 @@ func newMeter() *meter {
 	m.badRTCP = bad.WithLabelValues("rtcp")
 	m.badType = bad.WithLabelValues("payload_type")
 	m.badStream = bad.WithLabelValues("ssrc")
+
+	limited := vec("limited_total", "Packets dropped because their sender went beyond a limit, by limit.", "limit")
+	m.limitPackets = limited.WithLabelValues("packets")
+	m.limitChecks = limited.WithLabelValues("checks")
+	m.limitFeedback = limited.WithLabelValues("feedback")
+	m.limitStreams = limited.WithLabelValues("streams")
+	m.limitAddresses = limited.WithLabelValues("addresses")
 
 	failures := vec("failures_total", "Sessions that ended without being asked to, by reason.", "reason")
 	m.iceFailed = failures.WithLabelValues("connection_failed")

@@ -27,6 +27,7 @@ var (
 	errFailed    = errors.New("connection failed")
 	errNoConnect = errors.New("never connected")
 	errClosing   = errors.New("server is closing")
+	errStreams   = errors.New("more streams than the limit")
 )
 
 // peer is one session: a PeerConnection, and what the room sees of it.
@@ -39,6 +40,7 @@ type peer struct {
 	session mixer.Session
 	log     *slog.Logger
 	meter   *meter
+	limits  Limits
 	pc      *webrtc.PeerConnection
 	source  *source // nil: the client sends nothing
 	sink    *sink   // nil: the client receives nothing
@@ -55,6 +57,22 @@ type peer struct {
 	offer  *offer
 	answer *answer
 	etag   string
+
+	streams  counted // buffers that pion has asked for
+	packets  bucket  // of takeRTP's goroutine
+	feedback bucket  // of takeRTCP's
+}
+
+// counted is a bucket for several goroutines.
+type counted struct {
+	mu sync.Mutex
+	bucket
+}
+
+func (c *counted) take(rate, burst float64, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bucket.take(rate, burst, now)
 }
 
 // kind is the session's label in metrics.
@@ -148,6 +166,12 @@ func (p *peer) join(rooms Rooms) {
 // to be read by a goroutine each; ours takes the packet where it is decrypted.
 func (p *peer) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
 	b := &inbound{closed: make(chan struct{})}
+	// pion keeps what it makes for each SSRC as long as the session. There are two
+	// for each that sends; whoever has sealed packets about many more goes.
+	if !p.streams.take(4*streamRefill, float64(4*p.limits.Streams), time.Now()) {
+		p.meter.limitStreams.Inc()
+		p.close(errStreams)
+	}
 	if kind == packetio.RTPBufferPacket {
 		b.take = p.takeRTP
 	} else {
@@ -186,24 +210,43 @@ func (p *peer) takeRTP(packet []byte) {
 		p.meter.badType.Inc()
 		return
 	}
-	p.source.packet(packet, time.Now())
+	now := time.Now()
+	// Over UDP the guard has seen to it; this is for TCP.
+	if rate := float64(p.limits.Packets); !p.packets.take(rate, rate, now) {
+		p.meter.limitPackets.Inc()
+		return
+	}
+	p.source.packet(packet, now)
 }
 
 // takeRTCP gets a compound packet once for each stream that it is about.
 func (p *peer) takeRTCP(ssrc uint32, packet []byte) {
+	<-p.ready
+	if !p.concerns(ssrc) {
+		return
+	}
+	now := time.Now()
+	// A packet comes once for each of up to four streams.
+	if rate := float64(4 * p.limits.Feedback); !p.feedback.take(rate, rate, now) {
+		p.meter.limitFeedback.Inc()
+		return
+	}
 	packets, err := rtcp.Unmarshal(packet)
 	if err != nil {
 		p.meter.badRTCP.Inc()
 		return
 	}
-	now := time.Now()
-	<-p.ready
 	if p.source != nil {
 		p.source.handle(ssrc, packets, now)
 	}
 	if p.sink != nil {
 		p.sink.handle(ssrc, packets, now)
 	}
+}
+
+// concerns reports whether one of the session's streams has that SSRC.
+func (p *peer) concerns(ssrc uint32) bool {
+	return p.source != nil && p.source.has(ssrc) || p.sink != nil && p.sink.streamOf(ssrc) != nil
 }
 
 // writeRTCP sends a compound packet. A failure is that of the connection,

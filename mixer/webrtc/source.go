@@ -272,6 +272,13 @@ func (s *source) record(p *rtp.Packet, now time.Time) {
 	s.recorder.Record(p.SSRC, uint16(e[0])<<8|uint16(e[1]), now.Sub(s.began).Microseconds())
 }
 
+// has reports whether an SSRC is that of one of the streams.
+func (s *source) has(ssrc uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.streams[0].ssrc == ssrc || s.streams[1].ssrc == ssrc
+}
+
 // handle takes RTCP from the client that is about one SSRC.
 func (s *source) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
 	for _, p := range packets {

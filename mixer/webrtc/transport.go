@@ -38,6 +38,8 @@ type Config struct {
 	// costs nothing beside that, so this is for links that lose much and have room.
 	// A client that prefers it by itself is understood in any case.
 	Redundant bool
+	// Limits are what one sender may make the server do.
+	Limits Limits
 }
 
 // Transport holds the peers. It implements the api's Signaler and
@@ -50,6 +52,7 @@ type Transport struct {
 	sockets   *sockets
 	public    []netip.AddrPort
 	redundant bool
+	limits    Limits
 	cert      webrtc.Certificate
 	setting   webrtc.SettingEngine
 	media     webrtc.MediaEngine
@@ -73,13 +76,13 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 		return nil, err
 	}
 	t := &Transport{
-		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), redundant: cfg.Redundant,
+		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), redundant: cfg.Redundant, limits: cfg.Limits,
 		done: make(chan struct{}),
 	}
 	if err := t.engine(); err != nil {
 		return nil, err
 	}
-	if t.sockets, err = listen(cfg.Port, found, t.meter, loggers{log, t.meter}); err != nil {
+	if t.sockets, err = listen(cfg.Port, found, cfg.Limits, t.meter, loggers{log, t.meter}); err != nil {
 		return nil, err
 	}
 	for _, ip := range named {
@@ -108,7 +111,7 @@ func (t *Transport) Offer(ctx context.Context, s mixer.Session, text string) (mi
 		return mixer.Answer{}, err
 	}
 	p := &peer{
-		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, offer: o,
+		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, limits: t.limits, offer: o,
 		ready: make(chan struct{}), connected: make(chan struct{}), closed: make(chan struct{}),
 	}
 	p.log = t.log.With("session", p.id[:8], "room", s.Room, "participant", s.Identity.ID, "kind", kind(s))
