@@ -16,8 +16,10 @@ type Command struct {
 	Room          string        `help:"The room to join; it is made if the key pair may (${default})." default:"demo" placeholder:"NAME"`
 	Bots          int           `help:"How many bots join, send and receive (${default})." default:"9" placeholder:"N"`
 	Viewers       int           `help:"How many more only receive (WHEP; ${default})." default:"0" placeholder:"N"`
+	Rooms         int           `help:"Join this many rooms, NAME-1, NAME-2 and so on, with so many bots and viewers each (${default})." default:"1" placeholder:"N"`
 	Listen        int           `help:"How many of them decode what they get and look for every tile and tone (${default})." default:"1" placeholder:"N"`
 	Duration      time.Duration `help:"How long to stay once all have joined; 0 until stopped." default:"30s"`
+	Settle        time.Duration `help:"How much of that passes before rates, gaps and losses are counted (${default})." default:"0s"`
 	JSON          string        `name:"json" help:"Write the outcome as JSON, too; - writes it to the standard output." placeholder:"FILE"`
 	JoinKey       string        `help:"Join as people do, with the room's key (what stands behind # in its link), instead of minting tokens." placeholder:"KEY"`
 	APIKey        string        `name:"api-key" env:"MIXDOWN_API_KEY" help:"Key id to mint tokens with." placeholder:"ID"`
@@ -49,13 +51,40 @@ func (c *Command) Validate() error {
 	if c.Bitrate < 50 || c.Bitrate > 20000 {
 		return fmt.Errorf("--bitrate %d: must be 50 to 20000 kb/s", c.Bitrate)
 	}
-	if c.Talkers < 0 || c.Viewers < 0 || c.Listen < 0 || c.Duration < 0 || c.StartInterval < 0 {
-		return errors.New("--talkers, --viewers, --listen, --duration and --start-interval must not be negative")
+	if c.Talkers < 0 || c.Viewers < 0 || c.Listen < 0 || c.Duration < 0 || c.StartInterval < 0 || c.Settle < 0 {
+		return errors.New("--talkers, --viewers, --listen, --duration, --settle and --start-interval must not be negative")
+	}
+	if c.Duration > 0 && c.Settle >= c.Duration {
+		return fmt.Errorf("--settle %v: must be shorter than --duration %v", c.Settle, c.Duration)
+	}
+	if c.Rooms < 1 {
+		return fmt.Errorf("--rooms %d: must be at least 1", c.Rooms)
+	}
+	if c.Rooms > 1 && c.JoinKey != "" {
+		return errors.New("--join-key opens one room: --rooms wants the server's key pair")
 	}
 	if c.Bots+c.Viewers == 0 {
 		return errors.New("--bots 0 --viewers 0: nobody is to join")
 	}
-	return c.schedule().Validate()
+	all := c.schedule()
+	all.Bots *= c.Rooms
+	return all.Validate()
+}
+
+// each returns what is asked for room by room; bots are numbered through, and
+// the first of them listen.
+func (c *Command) each() []Command {
+	rooms := make([]Command, c.Rooms)
+	for i := range rooms {
+		r := *c
+		if c.Rooms > 1 {
+			r.Room = fmt.Sprintf("%s-%d", c.Room, i+1)
+		}
+		r.First += i * c.Bots
+		r.Listen = max(0, c.Listen-i*(c.Bots+c.Viewers))
+		rooms[i] = r
+	}
+	return rooms
 }
 
 func (c *Command) schedule() Schedule {

@@ -2,8 +2,10 @@ package load
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,10 +41,28 @@ func TestFlags(t *testing.T) {
 	for _, bad := range [][]string{
 		{"--url", "mix.example"}, {"--url", "ftp://mix"}, {"--size", "640"}, {"--size", "641x360"}, {"--size", "640x360x"}, {"--size", "99999x2"},
 		{"--fps", "60"}, {"--bots", "-1"}, {"--bots", "0"}, {"--bots", "999"}, {"--sound", "music"}, {"--bitrate", "1"}, {"--viewers", "-1"}, {"--duration", "-1s"},
+		{"--rooms", "0"}, {"--rooms", "50", "--bots", "50"}, {"--rooms", "2", "--join-key", "k"}, {"--settle", "9s", "--duration", "9s"},
 	} {
 		if _, err := parse(t, bad...); err == nil {
 			t.Errorf("%v is accepted", bad)
 		}
+	}
+}
+
+func TestRooms(t *testing.T) {
+	c, err := parse(t, "--room", "r", "--rooms", "3", "--bots", "2", "--viewers", "1", "--first", "10", "--listen", "4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range c.each() {
+		got = append(got, fmt.Sprintf("%s from %d, %d listen", r.Room, r.First, r.Listen))
+	}
+	if want := []string{"r-1 from 10, 4 listen", "r-2 from 12, 1 listen", "r-3 from 14, 0 listen"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if c, err = parse(t, "--room", "r"); err != nil || c.each()[0].Room != "r" {
+		t.Errorf("one room: %v", err)
 	}
 }
 

@@ -90,6 +90,16 @@ func (r *Receiver) Restart() {
 	r.seen, r.last = window{}, time.Time{}
 }
 
+// Forget begins to count anew, from the next packet on.
+func (r *Receiver) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts = Counts{}
+	if r.seen.started {
+		r.seen.base, r.seen.unique = r.seen.highest+1, 0
+	}
+}
+
 // Take counts a packet of size bytes that came at now.
 func (r *Receiver) Take(h *rtp.Header, size, payload int, now time.Time) {
 	r.mu.Lock()

@@ -81,6 +81,16 @@ func TestReceiverCounts(t *testing.T) {
 	if c = video.Counts(now.Add(time.Second)); c.GapMillis != 1000 {
 		t.Errorf("standing still for a second is a gap of %d ms", c.GapMillis)
 	}
+	forgotten := &Receiver{kind: codec.Video}
+	for i, seq := range []uint16{10, 12, 14, 13, 15} { // 11 never comes
+		if i == 3 {
+			forgotten.Forget()
+		}
+		forgotten.Take(&rtp.Header{SequenceNumber: seq, Marker: true}, 100, 88, now.Add(time.Duration(i)*40*time.Millisecond))
+	}
+	if c = forgotten.Counts(now); c.Lost != 0 || c.Frames != 1 || c.GapMillis != 80 {
+		t.Errorf("what came after it was told to forget: %+v", c)
+	}
 	video.Restart()
 	video.Take(&rtp.Header{SequenceNumber: 7, Marker: true}, 100, 88, now.Add(time.Minute))
 	if c = video.Counts(now.Add(time.Minute)); c.Lost != 1 || c.GapMillis != 40 {

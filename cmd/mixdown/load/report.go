@@ -61,7 +61,8 @@ type Report struct {
 	Room    string    `json:"room"`
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"`
-	Bots    int       `json:"bots"`
+	Rooms   int       `json:"rooms"`
+	Bots    int       `json:"bots"` // in all rooms
 	Viewers int       `json:"viewers"`
 	Size    string    `json:"size"`
 	FPS     int       `json:"fps"`

@@ -63,9 +63,16 @@ func (c *Command) run(ctx context.Context, codecs codec.Set, out io.Writer, prog
 	if err != nil {
 		return err
 	}
-	bots, err := c.crew(door, engine, clips, loaded, log)
-	if err != nil {
-		return err
+	var bots []*Bot
+	for i, r := range c.each() {
+		door := *door
+		door.Room = r.Room
+		crew, err := r.crew(&door, engine, clips, loaded[i*c.Bots:][:c.Bots], log)
+		bots = append(bots, crew...)
+		if err != nil {
+			closeListeners(bots, log)
+			return err
+		}
 	}
 	report := c.stay(ctx, bots, progress)
 	closeListeners(bots, log)
@@ -96,10 +103,10 @@ func (c *Command) load(ctx context.Context, clips ClipConfig, progress *Progress
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := make([]*Clip, c.Bots)
+	out := make([]*Clip, c.Bots*c.Rooms)
 	ids, made := make(chan int), make(chan struct{})
 	var workers sync.WaitGroup
-	for range min(runtime.NumCPU(), c.Bots) {
+	for range min(runtime.NumCPU(), len(out)) {
 		workers.Go(func() {
 			for i := range ids {
 				clip, err := clips.Load(ctx, dir, c.First+i)
@@ -129,7 +136,7 @@ func (c *Command) load(ctx context.Context, clips ClipConfig, progress *Progress
 	n := 0
 	for range made {
 		n++
-		progress.Show(time.Now(), n == c.Bots, "making clips %d/%d", n, c.Bots)
+		progress.Show(time.Now(), n == len(out), "making clips %d/%d", n, len(out))
 	}
 	progress.End()
 	if ctx.Err() != nil {
@@ -138,7 +145,7 @@ func (c *Command) load(ctx context.Context, clips ClipConfig, progress *Progress
 	return out, nil
 }
 
-// crew makes the bots and the viewers.
+// crew makes the bots and the viewers of one room.
 func (c *Command) crew(door *Door, engine *webrtc.API, clips ClipConfig, loaded []*Clip, log *slog.Logger) ([]*Bot, error) {
 	crew, schedule, prefix := newCrew(), c.schedule(), c.Prefix
 	if prefix == "" {
@@ -215,7 +222,7 @@ func (c *Command) stay(ctx context.Context, bots []*Bot, progress *Progress) *Re
 	defer tick.Stop()
 	soon := time.NewTicker(20 * time.Millisecond) // until all are in
 	defer soon.Stop()
-	var end <-chan time.Time
+	var end, settle <-chan time.Time
 	gone := 0
 	pace := &pace{at: began}
 watching:
@@ -237,6 +244,15 @@ watching:
 			if c.Duration > 0 {
 				end = time.After(c.Duration)
 			}
+			if c.Settle > 0 {
+				settle = time.After(c.Settle)
+			}
+		case <-settle:
+			for _, b := range bots {
+				b.Video.Forget()
+				b.Audio.Forget()
+			}
+			pace.frames, pace.bytes = 0, 0
 		case now := <-tick.C:
 			progress.Show(now, false, "%s", pace.line(bots, now))
 		}
@@ -244,7 +260,8 @@ watching:
 	progress.End()
 	now := time.Now()
 	r := &Report{
-		URL: c.URL, Room: c.Room, Began: began.UTC(), Seconds: now.Sub(began).Seconds(), Bots: c.Bots, Viewers: c.Viewers,
+		URL: c.URL, Room: c.Room, Began: began.UTC(), Seconds: now.Sub(began).Seconds(),
+		Rooms: c.Rooms, Bots: c.Bots * c.Rooms, Viewers: c.Viewers * c.Rooms,
 		Size: c.Size, FPS: c.FPS, Speech: c.Sound == "speech", Sent: c.Bitrate, CPU: (cpuTime() - cpu).Seconds() / now.Sub(began).Seconds(),
 	}
 	for _, b := range bots {
