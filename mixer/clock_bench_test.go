@@ -56,8 +56,7 @@ func BenchmarkClockUnderLoad(b *testing.B) {
 func tick(ctx context.Context, n int, rank bool) (late []time.Duration) {
 	sleep := timerSleep
 	if rank {
-		soundThread()
-		sleep = threadSleep
+		sleep = soundThread()
 	} else {
 		runtime.LockOSThread()
 	}

@@ -85,8 +85,7 @@ func (s *soundClock) run(ctx context.Context) {
 	defer close(s.done)
 	sleep := timerSleep
 	if !s.room.server.virtual {
-		soundThread()
-		sleep = threadSleep
+		sleep = soundThread()
 	}
 	defer s.close()
 	// Ticks fall on whole multiples from the epoch, so that RTP time is exact.

@@ -46,6 +46,7 @@ type Serve struct {
 	RoomsOpen  *bool    `name:"rooms-open" negatable:"" help:"Rooms come into being when somebody joins, and need no key." key:"rooms.open"`
 	DemoRoom   *string  `name:"demo-room" placeholder:"NAME" help:"Make this room and print its links." key:"rooms.demo"`
 	LogLevel   *string  `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn or error (default info)." key:"log.level"`
+	PprofAddr  string   `name:"pprof-addr" placeholder:"HOST:PORT" help:"Serve Go's profiles there, under /debug/pprof/. Keep it on a loopback address."`
 	LogFormat  *string  `name:"log-format" placeholder:"FORMAT" help:"text or json (default text)." key:"log.format"`
 }
 
@@ -53,7 +54,7 @@ type Serve struct {
 const stopTimeout = 10 * time.Second
 
 // Run serves until ctx ends.
-func (s *Serve) Run(ctx context.Context, out io.Writer) error {
+func (s *Serve) Run(ctx context.Context, out io.Writer) (err error) {
 	cfg, warnings, err := Load(s.Config, os.Environ(), flagKeys(s))
 	if err != nil {
 		return err
@@ -62,15 +63,23 @@ func (s *Serve) Run(ctx context.Context, out io.Writer) error {
 	for _, w := range warnings {
 		log.Warn(w)
 	}
+	if s.PprofAddr != "" {
+		end, failed := serveProfiles(s.PprofAddr, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
 	return serve(ctx, cfg, log, out)
 }
 
 // serve wires the server. What runs is registered here, one line each, and ends
 // in the reverse order.
 func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (err error) {
-	// cgo holds a P: without some to spare the sound clock waits for encoders.
+	// cgo holds a P, and a sound clock holds one ahead of its deadline: without
+	// some to spare sound waits for encoders.
 	if os.Getenv("GOMAXPROCS") == "" {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cfg.Workers + len(cfg.Ladder)))
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cfg.Workers + len(cfg.Ladder) + 4))
 	}
 	var stop stack
 	defer func() { err = errors.Join(err, stop.close(stopTimeout)) }()
