@@ -69,6 +69,12 @@ type VideoDecoder interface {
 	Close() error
 }
 
+// PixelLimiter is a VideoDecoder that refuses pictures beyond a size.
+type PixelLimiter interface {
+	// LimitPixels takes the most luma samples that a picture may have.
+	LimitPixels(n int) error
+}
+
 // VideoConfig says what a VideoEncoder is to make.
 type VideoConfig struct {
 	Width, Height int // even

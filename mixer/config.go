@@ -20,6 +20,8 @@ type Config struct {
 	MaxParticipants int
 	// DecodeWorkers is the size of the decoding pool all rooms share.
 	DecodeWorkers int
+	// Limits are what one sender's pictures may cost.
+	Limits Limits
 	// StalePicture is the age at which a sender's last picture is dimmed, and
 	// GonePicture the age at which its name takes the picture's place.
 	StalePicture, GonePicture time.Duration
@@ -68,6 +70,7 @@ func DefaultConfig() Config {
 		Sound:           SoundSpec{Channels: 1, Bitrate: 32_000, Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
 		MaxParticipants: 1000,
 		DecodeWorkers:   runtime.NumCPU(),
+		Limits:          DefaultLimits(),
 		StalePicture:    5 * time.Second,
 		GonePicture:     30 * time.Second,
 		KeyframeHold:    4 * time.Second,
@@ -111,6 +114,9 @@ func (c Config) Validate() error {
 	}
 	if c.DecodeWorkers < 1 {
 		bad("decode_workers: %d is under 1", c.DecodeWorkers)
+	}
+	if err := c.Limits.validate(); err != nil {
+		bad("%w", err)
 	}
 	if c.MaxParticipants < 1 {
 		bad("max_participants: %d is under 1", c.MaxParticipants)

@@ -27,6 +27,7 @@ type counts struct {
 	pictures, late, dropped, keyframes, tiles, bytes, tierErrors uint64
 	compose, encode, decode                                      time.Duration
 	units, decoded, unitsDropped, unwanted, unitErrors, lost     uint64
+	limited                                                      uint64
 }
 
 func newMetrics() *metrics {
@@ -62,6 +63,7 @@ func (a *counts) publication(p *Publication) {
 	a.unitsDropped += p.count.dropped.Load()
 	a.unwanted += p.count.unwanted.Load()
 	a.unitErrors += p.count.errors.Load()
+	a.limited += p.count.limited.Load()
 	a.lost += p.count.lost.Load()
 	a.decode += time.Duration(p.count.decodeTime.Load())
 }
@@ -114,6 +116,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 		{"mixdown_units_decoded_total", "Access units decoded.", float64(sum.decoded)},
 		{"mixdown_units_dropped_total", "Access units dropped: decoder behind, or waiting for a keyframe.", float64(sum.unitsDropped)},
 		{"mixdown_units_unwanted_total", "Access units not decoded because they are on no canvas.", float64(sum.unwanted)},
+		{"mixdown_units_limited_total", "Access units not decoded because their sender went beyond its frame rate or decoding time.", float64(sum.limited)},
 		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
 		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
 	} {
@@ -175,6 +178,11 @@ func (m *member) collect(out chan<- prometheus.Metric, room string) {
 	count(out, "mixdown_participant_concealed_seconds_total", "Sound made up for what did not come.", v.Concealed.Seconds(), who...)
 	count(out, "mixdown_participant_stretched_seconds_total", "Sound left out and put in to steer the delay.", v.Stretched.Seconds(), who...)
 	count(out, "mixdown_participant_late_packets_total", "Packets that came after their time.", float64(v.Late), who...)
+	estimated := 0.0
+	if v.Estimated {
+		estimated = 1
+	}
+	gauge(out, "mixdown_participant_capture_time_estimated", "1 while times of capture are estimated, for want of sender reports.", estimated, who...)
 }
 
 func count(out chan<- prometheus.Metric, name, help string, v float64, labels ...string) {

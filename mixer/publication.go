@@ -28,19 +28,20 @@ type Publication struct {
 	inLine  bool // stands in the pool's line or is being decoded
 	waitKey bool // units are of no use before the next keyframe
 	closed  bool
+	limiter limiter
 
 	// Touched by the one pool thread that decodes for it.
 	decoder codec.VideoDecoder
 	speaks  *codec.Codec
 
 	count struct {
-		units, decoded, dropped, unwanted, errors, lost atomic.Uint64
-		decodeTime                                      atomic.Int64 // ns
+		units, decoded, dropped, unwanted, limited, errors, lost atomic.Uint64
+		decodeTime                                               atomic.Int64 // ns
 	}
 }
 
 func newPublication(r *Room, who *member, src Source) *Publication {
-	return &Publication{room: r, who: who, src: src, waitKey: true}
+	return &Publication{room: r, who: who, src: src, waitKey: true, limiter: newLimiter(r.server.cfg.Limits)}
 }
 
 // WriteUnit hands over one whole access unit in decoding order. It never
@@ -68,6 +69,12 @@ func (p *Publication) WriteUnit(u codec.Unit) {
 		p.mu.Unlock()
 		p.count.dropped.Add(1)
 		p.src.RequestKeyframe()
+		return
+	}
+	if !p.limiter.admit(time.Now()) {
+		p.waitKey = true
+		p.mu.Unlock()
+		p.count.limited.Add(1)
 		return
 	}
 	p.waitKey = false
@@ -146,15 +153,17 @@ func (p *Publication) decodeNext() bool {
 	p.units = p.units[:n]
 	p.mu.Unlock()
 
-	start := time.Now()
+	start, spent := time.Now(), threadTime()
 	frame, err := p.decode(u)
 	p.count.decodeTime.Add(int64(time.Since(start)))
+	spent = threadTime() - spent
 	if frame != nil {
 		p.count.decoded.Add(1)
 		p.slot.put(frame, time.Now())
 	}
 
 	p.mu.Lock()
+	p.limiter.decode.spend(spent, time.Now())
 	if err != nil {
 		p.waitKey = true
 	}
@@ -181,6 +190,12 @@ func (p *Publication) decode(u codec.Unit) (*codec.Frame, error) {
 		d, err := u.Codec.NewVideoDecoder()
 		if err != nil {
 			return nil, fmt.Errorf("open %s decoder: %w", u.Codec.Name, err)
+		}
+		if l, ok := d.(codec.PixelLimiter); ok {
+			if err := l.LimitPixels(p.room.server.cfg.Limits.Pixels); err != nil {
+				d.Close()
+				return nil, fmt.Errorf("open %s decoder: %w", u.Codec.Name, err)
+			}
 		}
 		p.decoder, p.speaks = d, u.Codec
 	}

@@ -13,6 +13,8 @@ const (
 	maxHold = 350 * time.Millisecond
 	// maxHeld bounds the frames that wait: maxHold at 30 fps, and some.
 	maxHeld = 12
+	// maxHeldPixels bounds them where they are large: as many of 1080p.
+	maxHeldPixels = maxHeld * 1920 * 1080
 	// noSound is the lag of a sender whose sound tells no capture times.
 	noSound = time.Duration(-1)
 )
@@ -42,7 +44,12 @@ func (s *slot) put(f *codec.Frame, now time.Time) {
 		f.Release()
 		return
 	}
-	if len(s.frames) == maxHeld {
+	pixels := f.Width * f.Height
+	for _, h := range s.frames {
+		pixels += h.Width * h.Height
+	}
+	for len(s.frames) == maxHeld || len(s.frames) > 0 && pixels > maxHeldPixels {
+		pixels -= s.frames[0].Width * s.frames[0].Height
 		s.drop()
 	}
 	s.seq++

@@ -88,6 +88,15 @@ func (d *Decoder) open() error {
 	return nil
 }
 
+// LimitPixels implements codec.PixelLimiter.
+func (d *Decoder) LimitPixels(n int) error {
+	if n == d.max {
+		return nil
+	}
+	d.max, d.ready = n, false
+	return d.open()
+}
+
 // Decode takes one access unit. At the start and after an error it wants a
 // keyframe (u.Keyframe) and answers ErrNoKeyframe to anything else.
 func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
