@@ -21,6 +21,7 @@ import (
 	"mixdown/codec/speex"
 	"mixdown/mixer"
 	"mixdown/mixer/audio"
+	"mixdown/mixer/webrtc"
 )
 
 // Config is all that an operator decides. The koanf tags are the keys of the
@@ -37,6 +38,7 @@ type Config struct {
 	Rooms   RoomsConfig  `koanf:"rooms"`
 	Ladder  []TierConfig `koanf:"ladder"` // best first; the first is the default
 	Sound   SoundConfig  `koanf:"sound"`
+	Limits  LimitsConfig `koanf:"limits"`
 }
 
 // LogConfig says what is logged, and how.
@@ -107,6 +109,19 @@ type SoundConfig struct {
 	Denoise    bool    `koanf:"denoise"`
 }
 
+// LimitsConfig is what one sender may cost. What goes beyond is dropped and
+// counted; the other members of the room do not notice.
+type LimitsConfig struct {
+	Pixels    int     `koanf:"pixels"`    // of a picture, luma samples
+	FPS       int     `koanf:"fps"`       // pictures a second
+	Decode    float64 `koanf:"decode"`    // of a core
+	Packets   int     `koanf:"packets"`   // a second, of all kinds; here and below 0 is no limit
+	Checks    int     `koanf:"checks"`    // a second, of STUN and DTLS
+	Feedback  int     `koanf:"feedback"`  // a second, of RTCP
+	Streams   int     `koanf:"streams"`   // SSRCs
+	Addresses int     `koanf:"addresses"` // that one session is spoken to from
+}
+
 // Default returns the configuration of a server nobody configured.
 func Default() Config {
 	m := mixer.DefaultConfig()
@@ -121,6 +136,11 @@ func Default() Config {
 		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
 		Sound:   SoundConfig(m.Sound),
 	}
+	w := webrtc.DefaultLimits()
+	c.Limits = LimitsConfig{
+		Pixels: m.Limits.Pixels, FPS: m.Limits.FPS, Decode: m.Limits.Decode,
+		Packets: w.Packets, Checks: w.Checks, Feedback: w.Feedback, Streams: w.Streams, Addresses: w.Addresses,
+	}
 	for _, t := range m.Ladder {
 		c.Ladder = append(c.Ladder, TierConfig(t))
 	}
@@ -134,12 +154,21 @@ func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m.Sound = mixer.SoundSpec(c.Sound)
 	m.NewDenoiser = func(rate, channels int) (audio.Denoiser, error) { return speex.NewDenoiser(rate, channels) }
 	m.DecodeWorkers = c.Workers
+	m.Limits = mixer.Limits{Pixels: c.Limits.Pixels, FPS: c.Limits.FPS, Decode: c.Limits.Decode}
 	m.Log = log
 	m.Ladder = nil
 	for _, t := range c.Ladder {
 		m.Ladder = append(m.Ladder, mixer.TierSpec(t))
 	}
 	return m
+}
+
+// WebRTC returns the part that the WebRTC transport reads.
+func (c Config) WebRTC() webrtc.Config {
+	l := c.Limits
+	return webrtc.Config{Port: c.RTC.Port, Addresses: c.RTC.Addresses, Limits: webrtc.Limits{
+		Packets: l.Packets, Checks: l.Checks, Feedback: l.Feedback, Streams: l.Streams, Addresses: l.Addresses,
+	}}
 }
 
 // Validate names every key that is wrong.
@@ -187,6 +216,14 @@ func (c Config) Validate() error {
 	} else if c.API.Key != "" {
 		if err := (api.Keys{ID: c.API.Key, Secret: c.API.Secret}).Validate(); err != nil {
 			bad("api.key and api.secret (MIXDOWN_API_KEY, MIXDOWN_API_SECRET): %w", err)
+		}
+	}
+	for key, n := range map[string]int{
+		"packets": c.Limits.Packets, "checks": c.Limits.Checks, "feedback": c.Limits.Feedback,
+		"streams": c.Limits.Streams, "addresses": c.Limits.Addresses,
+	} {
+		if n < 0 {
+			bad("limits.%s: %d is under 0; 0 is no limit", key, n)
 		}
 	}
 	if c.Rooms.TokenTTL < time.Minute {

@@ -104,7 +104,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("rooms", rooms.Close)
 
-	transport, err := webrtc.New(webrtc.Config{Port: cfg.RTC.Port, Addresses: cfg.RTC.Addresses}, codecs, webrtc.ForServer(rooms), log)
+	transport, err := webrtc.New(cfg.WebRTC(), codecs, webrtc.ForServer(rooms), log)
 	if err != nil {
 		return taken(err)
 	}
