@@ -53,6 +53,7 @@ type Rooms interface {
 	Remove(room, id string) error
 	SetTier(room, id, tier string) error
 	SetBitrate(room, tier string, bps int) error
+	SetSound(room string, level, denoise *bool) error
 	Tiers() []string
 	Snapshot(ctx context.Context, room string) (image.Image, error)
 }

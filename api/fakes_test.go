@@ -185,6 +185,13 @@ func (f *fakeRooms) SetTier(room, id, tier string) error {
 	return f.on(fmt.Sprintf("tier %s %s %s", room, id, tier), room, id)
 }
 
+func (f *fakeRooms) SetSound(room string, level, denoise *bool) error {
+	if denoise != nil && *denoise {
+		return mixer.ErrNoDenoiser
+	}
+	return f.on(fmt.Sprintf("sound %s %v", room, *level), room, "")
+}
+
 func (f *fakeRooms) SetBitrate(room, tier string, bps int) error {
 	switch {
 	case tier != "360p":

@@ -132,6 +132,20 @@ func TestBitrate(t *testing.T) {
 	}
 }
 
+func TestSound(t *testing.T) {
+	b := newBench(t)
+	b.room("ada")
+	host, ada := b.token("boss", mixer.Host, "demo"), b.token("ada", mixer.Participant, "demo")
+	const sound = "/api/v1/rooms/demo/sound"
+	b.want(b.do("PUT", sound, host, map[string]any{"level": false}), http.StatusNoContent)
+	b.want(b.do("PUT", sound, ada, map[string]any{"level": false}), http.StatusForbidden)
+	b.want(b.do("PUT", sound, host, map[string]any{"denoise": true}), http.StatusBadRequest)
+	b.want(b.do("PUT", sound, host, map[string]any{"bass": 1}), http.StatusUnprocessableEntity)
+	if got := b.rooms.log(); !slices.Equal(got, []string{"sound demo false"}) {
+		t.Errorf("calls %q", got)
+	}
+}
+
 func TestRemovedStaysOut(t *testing.T) {
 	b := newBench(t)
 	b.room("ada")

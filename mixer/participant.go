@@ -112,6 +112,7 @@ var (
 	ErrNoParticipant = errors.New("no such participant")
 	ErrNoTier        = errors.New("no such tier")
 	ErrBadRate       = errors.New("bit rate out of bounds")
+	ErrNoDenoiser    = errors.New("this server has no denoiser")
 	ErrNoCodec       = errors.New("no codec in common")
 	ErrFull          = errors.New("room is full")
 	ErrReplaced      = errors.New("the same identity joined again")

@@ -32,6 +32,7 @@ type Room struct {
 	opened    int            // tiers so far, for their phases
 	rates     map[string]int // bit/s of tiers by name, where not the ladder's
 	sound     *soundClock
+	soundSpec SoundSpec // replaced whole
 	watchers  map[chan State]struct{}
 	version   uint64
 	dynamics  uint64 // fingerprint of what changes without an update
@@ -48,6 +49,7 @@ func newRoom(ctx context.Context, s *Server, name string) *Room {
 		inbox: make(chan func()), done: make(chan struct{}),
 		members: map[string]*member{}, canvases: map[string]*canvas{},
 		tiers: map[tierKey]*Tier{}, rates: map[string]int{}, watchers: map[chan State]struct{}{},
+		soundSpec: s.cfg.Sound,
 	}
 	// RFC 3550, section 5.1: timestamps begin anywhere.
 	r.bases.video, r.bases.audio = rand.Uint32(), rand.Uint32()

@@ -300,6 +300,28 @@ func (s *Server) SetBitrate(room, tier string, bps int) error {
 	})
 }
 
+// SetSound switches levelling and noise suppression in a room while it runs;
+// nil leaves one as it is.
+func (s *Server) SetSound(room string, level, denoise *bool) error {
+	if denoise != nil && *denoise && s.cfg.NewDenoiser == nil {
+		return fmt.Errorf("room %q: %w", room, ErrNoDenoiser)
+	}
+	return s.in(room, func(r *Room) error {
+		if level != nil {
+			r.soundSpec.Level = *level
+		}
+		if denoise != nil {
+			r.soundSpec.Denoise = *denoise
+		}
+		if r.sound != nil {
+			spec := r.soundSpec
+			r.sound.spec.Store(&spec)
+		}
+		r.publishState()
+		return nil
+	})
+}
+
 // Tiers lists the names of the ladder, best first.
 func (s *Server) Tiers() []string {
 	var names []string

@@ -32,6 +32,8 @@ type State struct {
 	Version      uint64        `json:"version"`
 	Participants []Member      `json:"participants"`
 	Speaker      string        `json:"speaker,omitempty"`
+	Levelling    bool          `json:"levelling"` // brings talkers to a common loudness
+	Denoising    bool          `json:"denoising"` // takes noise out of every sender's sound
 	Layouts      []CanvasState `json:"layouts"`
 }
 

@@ -35,8 +35,11 @@ type soundClock struct {
 	speaker  atomic.Pointer[member]
 	encoders atomic.Int32
 
+	spec atomic.Pointer[SoundSpec] // likewise
+
 	// Touched by run only.
 	seen   *[]soundSeat
+	set    *SoundSpec // what bus and strips are set to
 	bus    *audio.Bus
 	legs   []*leg
 	shared map[*codec.Codec]*soundEncoder
@@ -61,12 +64,13 @@ type soundEncoder struct {
 }
 
 func newSoundClock(ctx context.Context, r *Room) *soundClock {
-	cfg := r.server.cfg.Sound
 	s := &soundClock{
 		room: r, shared: map[*codec.Codec]*soundEncoder{}, done: make(chan struct{}),
-		bus: newBus(cfg),
+		bus: newBus(r.soundSpec),
 	}
 	s.roster.Store(&[]soundSeat{})
+	spec := r.soundSpec
+	s.spec.Store(&spec)
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.run(ctx)
 	return s
@@ -107,6 +111,7 @@ func (s *soundClock) run(ctx context.Context) {
 
 // step makes and hands out the 20 ms that begin at now.
 func (s *soundClock) step(now time.Time) {
+	s.adjust()
 	s.seat()
 	for _, l := range s.legs {
 		if l.strip != nil {
@@ -122,6 +127,26 @@ func (s *soundClock) step(now time.Time) {
 	for _, l := range s.legs {
 		if l.private != nil {
 			s.encode(l.private, s.bus.Minus(l.strip), now, func(o *leg) bool { return o == l })
+		}
+	}
+}
+
+// adjust takes over what a host has switched.
+func (s *soundClock) adjust() {
+	spec := s.spec.Load()
+	if spec == s.set {
+		return
+	}
+	s.set = spec
+	s.bus.SetLevel(spec.Level)
+	for _, l := range s.legs {
+		switch {
+		case l.strip == nil:
+		case spec.Denoise && l.strip.Denoiser == nil:
+			l.strip.Denoiser = s.denoiser()
+		case !spec.Denoise && l.strip.Denoiser != nil:
+			l.strip.Denoiser.Close()
+			l.strip.Denoiser = nil
 		}
 	}
 }
@@ -204,7 +229,7 @@ func (s *soundClock) unstrip(l *leg) {
 // denoiser opens one sender's denoiser, nil if the room has none.
 func (s *soundClock) denoiser() audio.Denoiser {
 	cfg := s.room.server.cfg
-	if !cfg.Sound.Denoise {
+	if !s.set.Denoise {
 		return nil
 	}
 	d, err := cfg.NewDenoiser(soundRate, cfg.Sound.Channels)

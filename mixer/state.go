@@ -13,7 +13,8 @@ import (
 // state builds what members may know; the room's goroutine calls it.
 func (r *Room) state() State {
 	now := time.Now()
-	st := State{Room: r.name, Version: r.version, Participants: []Member{}, Layouts: []CanvasState{}}
+	st := State{Room: r.name, Version: r.version, Participants: []Member{}, Layouts: []CanvasState{},
+		Levelling: r.soundSpec.Level, Denoising: r.soundSpec.Denoise}
 	ordered := make([]*member, 0, len(r.members))
 	for _, m := range r.members {
 		ordered = append(ordered, m)

@@ -9,6 +9,7 @@ type VoiceStats struct {
 	Concealed time.Duration // sound made up for what did not come
 	Stretched time.Duration // sound left out and put in to steer the delay
 	Late      uint64        // packets that came after their time
+	Estimated bool          // times of capture are, for want of sender reports
 }
 
 // VoiceMeter is a Voice that knows its figures. It may be asked from any

@@ -150,6 +150,10 @@ func NewBus(cfg Config) *Bus {
 	}
 }
 
+// SetLevel switches levelling on or off, from the next Step on. What it has
+// learnt of each voice is kept.
+func (b *Bus) SetLevel(on bool) { b.cfg.Level = on }
+
 // Samples is the length of one tick of PCM, all channels.
 func (b *Bus) Samples() int { return b.n }
 
@@ -239,7 +243,10 @@ func (b *Bus) listen(s *Strip) {
 
 // add puts s into the sum if it is open.
 func (b *Bus) add(s *Strip, common float64) {
-	from, to := s.gain, common*math.Pow(10, s.level.gain/20)
+	from, to := s.gain, common
+	if b.cfg.Level {
+		to *= math.Pow(10, s.level.gain/20)
+	}
 	s.gain, s.in = to, nil
 	if !s.Open || s.Level <= Silence {
 		return

@@ -86,6 +86,7 @@ func (v *voice) stats() mixer.VoiceStats {
 		Concealed: v.former.Concealed + s.Concealed,
 		Stretched: v.former.Stretched + s.Inserted + s.Removed,
 		Late:      v.former.Late + s.Late,
+		Estimated: s.Estimated,
 	}
 }
 
