@@ -35,6 +35,20 @@ func (s *Subscription) RequestKeyframe() {
 	}
 }
 
+// Bitrate is what the tier that the receiver is on was made for, bit/s; 0 while
+// it is on none.
+func (s *Subscription) Bitrate() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.current != nil:
+		return s.current.key.spec.Bitrate
+	case s.next != nil:
+		return s.next.key.spec.Bitrate
+	}
+	return 0
+}
+
 // SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe.
 func (s *Subscription) SetTier(name string) error {
 	spec, err := s.room.server.cfg.tier(name)

@@ -47,7 +47,7 @@ const (
 // finish makes of pion's answer the one for the client: all m-lines of the
 // offer, our public addresses, our parameters for sound. With redundant,
 // senders are asked to send sound twice.
-func (o *offer) finish(local string, codecs codec.Set, public []netip.AddrPort, redundant bool) (*answer, error) {
+func (o *offer) finish(local string, codecs codec.Set, at addresses, redundant bool) (*answer, error) {
 	desc := new(sdp.SessionDescription)
 	if err := desc.UnmarshalString(local); err != nil {
 		return nil, fmt.Errorf("own answer: %w", err)
@@ -83,7 +83,7 @@ func (o *offer) finish(local string, codecs codec.Set, public []netip.AddrPort, 
 		if a.ufrag == "" {
 			a.ufrag, _ = m.Attribute("ice-ufrag")
 			a.pwd, _ = m.Attribute("ice-pwd")
-			a.candidates = finishCandidates(m, public)
+			a.candidates = finishCandidates(m, at)
 		}
 		desc.MediaDescriptions = append(desc.MediaDescriptions, m)
 	}
@@ -157,12 +157,19 @@ func ownParameters(m *sdp.MediaDescription, formats []format) {
 	}
 }
 
+// addresses are where clients reach the server besides pion's candidates.
+type addresses struct {
+	public []netip.AddrPort
+	tcp    []uint16 // further ports of all addresses
+}
+
 // finishCandidates puts the public addresses in front of pion's candidates and
 // leaves those for a separate RTCP component out, which is multiplexed.
-func finishCandidates(m *sdp.MediaDescription, public []netip.AddrPort) []string {
+func finishCandidates(m *sdp.MediaDescription, at addresses) []string {
 	var values []string
 	known := make(map[string]bool)
 	var rest []sdp.Attribute
+	var found []netip.Addr // that TCP candidates name, in their order
 	for _, a := range m.Attributes {
 		if a.Key == sdp.AttrKeyEndOfCandidates {
 			continue
@@ -177,19 +184,33 @@ func finishCandidates(m *sdp.MediaDescription, public []netip.AddrPort) []string
 		}
 		known[f[2]+" "+f[4]] = true
 		values = append(values, a.Value)
+		if ip, err := netip.ParseAddr(f[4]); err == nil && f[2] == "tcp" {
+			found = append(found, ip)
+		}
 	}
+	// RFC 8445, section 5.1.2.1; TCP after all UDP (RFC 6544, section 4.2), other
+	// ports of it after the first.
+	const udp, passive, alternate = 126, 99, 98
 	var named []string
-	for i, ap := range public {
-		// RFC 8445, section 5.1.2.1; TCP after all UDP (RFC 6544, section 4.2).
-		for _, p := range []struct {
-			proto, more string
-			preference  uint32
-		}{{"udp", "", 126}, {"tcp", " tcptype passive", 99}} {
-			if known[p.proto+" "+ap.Addr().String()] {
-				continue
-			}
-			named = append(named, fmt.Sprintf("public%s%d 1 %s %d %s %d typ host%s",
-				p.proto, i, p.proto, p.preference<<24|uint32(65535-i)<<8|255, ap.Addr(), ap.Port(), p.more))
+	add := func(name, proto string, preference uint32, i int, ip netip.Addr, port uint16) string {
+		more := ""
+		if proto == "tcp" {
+			more = " tcptype passive"
+		}
+		return fmt.Sprintf("%s%d 1 %s %d %s %d typ host%s", name, i, proto, preference<<24|uint32(65535-i)<<8|255, ip, port, more)
+	}
+	for i, ap := range at.public {
+		if !known["udp "+ap.Addr().String()] {
+			named = append(named, add("publicudp", "udp", udp, i, ap.Addr(), ap.Port()))
+		}
+		if !known["tcp "+ap.Addr().String()] {
+			named = append(named, add("publictcp", "tcp", passive, i, ap.Addr(), ap.Port()))
+			found = append(found, ap.Addr())
+		}
+	}
+	for _, port := range at.tcp {
+		for i, ip := range found {
+			values = append(values, add("tcp"+strconv.Itoa(int(port))+"n", "tcp", alternate, i, ip, port))
 		}
 	}
 	values = append(named, values...)

@@ -85,7 +85,7 @@ func (t *Transport) negotiate(ctx context.Context, p *peer, remote string) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	a, err := p.offer.finish(p.pc.LocalDescription().SDP, t.codecs, t.public, t.redundant)
+	a, err := p.offer.finish(p.pc.LocalDescription().SDP, t.codecs, addresses{t.public, t.alternates}, t.redundant)
 	if err != nil {
 		return err
 	}

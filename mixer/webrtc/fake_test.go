@@ -140,5 +140,6 @@ func (s *fakeSubscription) RequestKeyframe() {
 	default:
 	}
 }
+func (s *fakeSubscription) Bitrate() int         { return 300_000 }
 func (s *fakeSubscription) SetTier(string) error { return nil }
 func (s *fakeSubscription) Close()               { s.once.Do(func() { close(s.closed) }) }

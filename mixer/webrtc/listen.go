@@ -6,24 +6,18 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/pion/ice/v2"
-	"golang.org/x/sys/unix"
+
+	"mixdown/mixer/webrtc/tcp"
 )
 
 const (
-	socketBuffer = 4 << 20 // all peers share a socket
-	// tcpBacklog is what may wait for one client over ICE-TCP: the largest
-	// keyframe and about a second of pictures. More would only be old.
-	tcpBacklog  = 256 << 10
-	tcpUnsent   = 16 << 10         // of it in the kernel
-	tcpStall    = 30 * time.Second // a client that takes nothing for so long is gone
-	tcpFirst    = 5 * time.Second  // for a new connection to say whose it is
-	portRetries = 20
-	acceptPause = 50 * time.Millisecond
+	socketBuffer = 4 << 20         // all peers share a socket
+	tcpFirst     = 5 * time.Second // for a new connection to say whose it is
+	portRetries  = 20
 )
 
 // sockets are the one port that all media goes through: a UDP socket for each
@@ -37,11 +31,11 @@ type sockets struct {
 	left farewells
 }
 
-func listen(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (*sockets, error) {
+func listen(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *meter, f loggers) (*sockets, error) {
 	var err error
 	for range portRetries {
 		var s *sockets
-		if s, err = listenOnce(port, addrs, lim, m, f); err == nil {
+		if s, err = listenOnce(port, addrs, lim, opt, m, f); err == nil {
 			return s, nil
 		}
 		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
@@ -51,12 +45,12 @@ func listen(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (*soc
 	return nil, fmt.Errorf("--rtc-port %d: %w", port, err)
 }
 
-func listenOnce(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (*sockets, error) {
-	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
+func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *meter, f loggers) (*sockets, error) {
+	tcpl, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 	if err != nil {
 		return nil, err
 	}
-	port = tcp.Addr().(*net.TCPAddr).Port
+	port = tcpl.Addr().(*net.TCPAddr).Port
 
 	var conns []*net.UDPConn
 	for _, ip := range addrs {
@@ -77,7 +71,7 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (
 		for _, c := range conns {
 			_ = c.Close()
 		}
-		_ = tcp.Close()
+		_ = tcpl.Close()
 		if err == nil {
 			err = errors.New("no network interface with a usable address")
 		}
@@ -89,7 +83,7 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (
 	for i, c := range conns {
 		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left, newGuard(lim, m)}, Logger: f.forMux()})
 	}
-	l := &listener{TCPListener: tcp, conns: make(map[*tcpConn]struct{}), left: left}
+	l := newListener(tcpl, left, opt)
 	return &sockets{
 		port: port,
 		left: left,
@@ -97,14 +91,14 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, m *meter, f loggers) (
 		tcpl: l,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: l, Logger: f.NewLogger("tcpmux"),
-			ReadBufferSize: 64, WriteBufferSize: tcpBacklog,
+			ReadBufferSize: 64, WriteBufferSize: 0, // tcp.Conn never blocks
 			FirstStunBindTimeout: tcpFirst, AliveDurationForConnFromStun: tcpFirst,
 		}),
 	}, nil
 }
 
 func (s *sockets) Close() error {
-	s.tcpl.closeConns() // those that never said whose they are would hold up the mux
+	s.tcpl.end() // connections that never said whose they are would hold up the mux
 	return errors.Join(s.udp.Close(), s.tcp.Close())
 }
 
@@ -141,86 +135,4 @@ func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 // known tells STUN, DTLS and RTP from the rest by the first byte (RFC 7983, section 7).
 func known(b byte) bool {
 	return b < 4 || b >= 20 && b < 64 || b >= 128 && b < 192
-}
-
-// listener prepares ICE-TCP connections and remembers them, so that Close
-// reaches those that pion has not assigned yet.
-type listener struct {
-	*net.TCPListener
-	mu    sync.Mutex
-	conns map[*tcpConn]struct{}
-	left  farewells
-	done  bool
-}
-
-// Accept implements net.Listener. Like ReadFrom it survives all but closing.
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.AcceptTCP()
-	for err != nil && !errors.Is(err, net.ErrClosed) {
-		time.Sleep(acceptPause) // out of file descriptors
-		c, err = l.AcceptTCP()
-	}
-	if err != nil {
-		return nil, err
-	}
-	// What waits shall wait where it can be counted and refused, not in a kernel
-	// buffer that grows to minutes on a slow link.
-	if raw, err := c.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, tcpUnsent)
-		})
-	}
-	conn := &tcpConn{TCPConn: c, owner: l}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.done {
-		_ = c.Close()
-		return nil, net.ErrClosed
-	}
-	l.conns[conn] = struct{}{}
-	return conn, nil
-}
-
-func (l *listener) closeConns() {
-	l.mu.Lock()
-	l.done = true
-	conns := l.conns
-	l.conns = nil
-	l.mu.Unlock()
-	for c := range conns {
-		_ = c.TCPConn.Close()
-	}
-}
-
-// tcpConn closes when its client has stopped reading: after half a packet the
-// framing (RFC 4571) is lost anyway.
-type tcpConn struct {
-	*net.TCPConn
-	owner *listener
-}
-
-func (c *tcpConn) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(tcpStall))
-	n, err := c.TCPConn.Write(b)
-	if err != nil {
-		_ = c.TCPConn.Close()
-	}
-	return n, err
-}
-
-func (c *tcpConn) Read(b []byte) (int, error) {
-	n, err := c.TCPConn.Read(b)
-	if err != nil {
-		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-			c.owner.left.from(a.AddrPort())
-		}
-	}
-	return n, err
-}
-
-func (c *tcpConn) Close() error {
-	c.owner.mu.Lock()
-	delete(c.owner.conns, c)
-	c.owner.mu.Unlock()
-	return c.TCPConn.Close()
 }

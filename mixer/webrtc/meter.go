@@ -6,26 +6,28 @@ import "github.com/prometheus/client_golang/prometheus"
 type meter struct {
 	sessions *prometheus.GaugeVec // by kind
 
-	in, out              traffic
-	nacksIn, nacksOut    prometheus.Counter // sequence numbers asked for
-	keysIn, keysOut      prometheus.Counter // PLI and FIR
-	resent               prometheus.Counter
-	dropQueue, dropKey   prometheus.Counter // pictures
-	dropWrite            prometheus.Counter // packets
-	dropAudio            prometheus.Counter // packets
-	dropNACK             prometheus.Counter // sequence numbers that were not sent again
-	dropPending          prometheus.Counter // units before the room took the source
-	badDatagram          prometheus.Counter // neither STUN nor DTLS nor RTP (RFC 7983)
-	badStranger          prometheus.Counter // from an address that no session talks with
-	badSTUN, badSRTP     prometheus.Counter
-	badRTP, badRTCP      prometheus.Counter
-	badType, badStream   prometheus.Counter // payload type not negotiated; a further SSRC of one kind
-	iceFailed, noConnect prometheus.Counter
-	limitPackets         prometheus.Counter // dropped by Limits
-	limitChecks          prometheus.Counter
-	limitFeedback        prometheus.Counter
-	limitStreams         prometheus.Counter
-	limitAddresses       prometheus.Counter
+	in, out               traffic
+	nacksIn, nacksOut     prometheus.Counter // sequence numbers asked for
+	keysIn, keysOut       prometheus.Counter // PLI and FIR
+	resent                prometheus.Counter
+	dropQueue, dropKey    prometheus.Counter // pictures
+	dropWrite             prometheus.Counter // packets
+	dropAudio             prometheus.Counter // packets
+	dropNACK              prometheus.Counter // sequence numbers that were not sent again
+	dropPending           prometheus.Counter // units before the room took the source
+	tcpPictures           prometheus.Counter // pictures, packets of sound, other messages: TCP was congested
+	tcpSounds, tcpControl prometheus.Counter
+	badDatagram           prometheus.Counter // neither STUN nor DTLS nor RTP (RFC 7983)
+	badStranger           prometheus.Counter // from an address that no session talks with
+	badSTUN, badSRTP      prometheus.Counter
+	badRTP, badRTCP       prometheus.Counter
+	badType, badStream    prometheus.Counter // payload type not negotiated; a further SSRC of one kind
+	iceFailed, noConnect  prometheus.Counter
+	limitPackets          prometheus.Counter // dropped by Limits
+	limitChecks           prometheus.Counter
+	limitFeedback         prometheus.Counter
+	limitStreams          prometheus.Counter
+	limitAddresses        prometheus.Counter
 
 	all []prometheus.Collector
 }
@@ -71,6 +73,9 @@ func newMeter() *meter {
 	m.dropWrite = drops.WithLabelValues("write")
 	m.dropAudio = drops.WithLabelValues("audio_queue_full")
 	m.dropNACK = drops.WithLabelValues("nack_limit")
+	m.tcpPictures = drops.WithLabelValues("tcp_picture")
+	m.tcpSounds = drops.WithLabelValues("tcp_sound")
+	m.tcpControl = drops.WithLabelValues("tcp_control")
 	m.dropPending = drops.WithLabelValues("before_publish")
 
 	bad := vec("bad_packets_total", "Packets that could not be used, by reason.", "reason")

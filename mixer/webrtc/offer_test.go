@@ -206,7 +206,7 @@ func FuzzOffer(f *testing.F) {
 				t.Fatal(err)
 			}
 			// What pion answers has the same lines; what it was shown will do for one.
-			if a, err := o.finish(text, codecs, public, true); err == nil {
+			if a, err := o.finish(text, codecs, addresses{public, []uint16{443}}, true); err == nil {
 				if _, err := parseSDP(a.sdp); err != nil {
 					t.Fatalf("answer is not SDP: %v\n%s", err, a.sdp)
 				}

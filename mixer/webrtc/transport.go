@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"mixdown/codec"
 	"mixdown/mixer"
+	"mixdown/mixer/webrtc/tcp"
 )
 
 // Config is what an operator decides about WebRTC.
@@ -38,6 +40,9 @@ type Config struct {
 	// costs nothing beside that, so this is for links that lose much and have room.
 	// A client that prefers it by itself is understood in any case.
 	Redundant bool
+	// TCPPorts are further ports that clients may reach ICE-TCP on; whoever listens
+	// there hands the connections to ServeTCP.
+	TCPPorts []int
 	// Limits are what one sender may make the server do.
 	Limits Limits
 }
@@ -45,17 +50,19 @@ type Config struct {
 // Transport holds the peers. It implements the api's Signaler and
 // prometheus.Collector.
 type Transport struct {
-	codecs    codec.Set
-	rooms     Rooms
-	log       *slog.Logger
-	meter     *meter
-	sockets   *sockets
-	public    []netip.AddrPort
-	redundant bool
-	limits    Limits
-	cert      webrtc.Certificate
-	setting   webrtc.SettingEngine
-	media     webrtc.MediaEngine
+	codecs     codec.Set
+	rooms      Rooms
+	log        *slog.Logger
+	meter      *meter
+	sockets    *sockets
+	public     []netip.AddrPort
+	alternates []uint16 // Config.TCPPorts
+	streaming  sync.Map // SSRC of what goes out → *outStream
+	redundant  bool
+	limits     Limits
+	cert       webrtc.Certificate
+	setting    webrtc.SettingEngine
+	media      webrtc.MediaEngine
 
 	done     chan struct{} // closed when watch shall end
 	watching sync.WaitGroup
@@ -82,11 +89,16 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 	if err := t.engine(); err != nil {
 		return nil, err
 	}
-	if t.sockets, err = listen(cfg.Port, found, cfg.Limits, t.meter, loggers{log, t.meter}); err != nil {
+	if t.sockets, err = listen(cfg.Port, found, cfg.Limits, t.tcpOptions(), t.meter, loggers{log, t.meter}); err != nil {
 		return nil, err
 	}
 	for _, ip := range named {
 		t.public = append(t.public, netip.AddrPortFrom(ip, uint16(t.sockets.port)))
+	}
+	for _, port := range cfg.TCPPorts {
+		if port != t.sockets.port {
+			t.alternates = append(t.alternates, uint16(port))
+		}
 	}
 	t.setting.SetICEUDPMux(t.sockets.udp)
 	t.setting.SetICETCPMux(t.sockets.tcp)
@@ -99,6 +111,60 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 
 // Port returns the number of the port, UDP and TCP.
 func (t *Transport) Port() int { return t.sockets.port }
+
+// ServeTCP takes over a connection of ICE-TCP (RFC 6544), nothing of which has
+// been read.
+func (t *Transport) ServeTCP(c net.Conn) { t.sockets.tcpl.hand(c) }
+
+// outStream is one RTP stream that goes out.
+type outStream struct {
+	sink  *sink
+	sound bool
+}
+
+// Stream tells what an SSRC that this server sends is; it does not block.
+func (t *Transport) Stream(ssrc uint32) (tcp.Stream, bool) {
+	v, ok := t.streaming.Load(ssrc)
+	if !ok {
+		return tcp.Stream{}, false
+	}
+	s := v.(*outStream)
+	out := tcp.Stream{Sound: s.sound}
+	if sub := s.sink.subscription(); sub != nil && !s.sound {
+		out.Bitrate = sub.Bitrate()
+	}
+	return out, true
+}
+
+// announce makes the streams of a peer's sink known, forget takes them back.
+func (t *Transport) announce(p *peer) {
+	if p.sink == nil {
+		return
+	}
+	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
+		if o != nil {
+			t.streaming.Store(o.ssrc, &outStream{p.sink, o == p.sink.audio})
+		}
+	}
+}
+
+func (t *Transport) forget(p *peer) {
+	if p.sink == nil {
+		return
+	}
+	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
+		if o != nil {
+			t.streaming.Delete(o.ssrc)
+		}
+	}
+}
+
+func (t *Transport) tcpOptions() tcp.Options {
+	return tcp.Options{
+		Packet: tcp.Framed, Stream: t.Stream,
+		Pictures: t.meter.tcpPictures, Sounds: t.meter.tcpSounds, Control: t.meter.tcpControl,
+	}
+}
 
 // Offer answers an SDP offer. The session joins its room when the connection
 // stands, and ends by Hangup, by the room, or with the connection.
@@ -136,6 +202,7 @@ func (t *Transport) begin(p *peer) error {
 		return errClosing
 	}
 	t.peers[p.id] = p
+	t.announce(p)
 	sessions := t.meter.sessions.WithLabelValues(kind(p.session))
 	sessions.Inc()
 	t.wg.Go(func() {
@@ -144,6 +211,7 @@ func (t *Transport) begin(p *peer) error {
 		t.mu.Lock()
 		delete(t.peers, p.id)
 		t.mu.Unlock()
+		t.forget(p)
 	})
 	return nil
 }
