@@ -34,7 +34,8 @@ var plan = []room{
 	{"mixer", []string{"compositor", "mixer/audio", "codec"}},
 	{"mixer/audio", []string{"codec"}},
 	{"mixer/jitter", []string{"codec"}},
-	{"mixer/...", []string{"mixer", "mixer/jitter", "codec"}}, // transports and outputs
+	{"mixer/congestion", nil},
+	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "codec"}}, // transports and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},
 	{"codec/catalog", []string{"codec/..."}},
@@ -156,6 +157,8 @@ func TestArrowsAreChecked(t *testing.T) {
 		{"mixer/room.go", "mixdown/api", false},
 		{"mixer/webrtc/peer.go", "github.com/pion/webrtc/v3", true},
 		{"mixer/webrtc/peer.go", "mixdown/mixer/jitter", true},
+		{"mixer/webrtc/sink.go", "mixdown/mixer/congestion", true},
+		{"mixer/congestion/link.go", "mixdown/mixer", false},
 		{"mixer/webrtc/peer.go", "mixdown/mixer/audio", false},
 		{"mixer/sip/call.go", "mixdown/mixer/jitter", true},
 		{"mixer/sip/call.go", "mixdown/mixer/webrtc", false},

@@ -1,0 +1,539 @@
+package congestion
+
+import (
+	"math"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// Limits bounds an estimate; all in bit/s on the wire.
+type Limits struct {
+	Start, Min, Max int
+}
+
+// DefaultLimits are those of a client nobody knows anything of.
+func DefaultLimits() Limits { return Limits{Start: 100_000, Min: 10_000, Max: 3_000_000} }
+
+// How the estimator reads a link.
+const (
+	keep       = 0.92 // of what was delivered through a full queue is used afterwards
+	trust      = 0.95 // of what was measured without one
+	overPace   = 1.1  // pictures may go out at this times the estimate while the queue is empty
+	drainTime  = 300 * time.Millisecond
+	lowQueue   = 30 * time.Millisecond // below it the link counts as idle
+	highQueue  = 50 * time.Millisecond // above it as overused
+	oneWindow  = 80 * time.Millisecond // least length of the window of the queue's minimum
+	maxWindow  = 500 * time.Millisecond
+	perWindow  = 5 // packets
+	busyWindow = 600 * time.Millisecond
+	lossWindow = 2 * time.Second
+	foreign    = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+)
+
+// Estimator knows what the way to one client carries. It is fed with what
+// was sent and with the client's feedback, on the caller's clock; it has no
+// clock and no goroutine of its own, and is used by one goroutine at a time.
+//
+// The estimate is the highest rate for which there is evidence. It falls when
+// a queue stands in the link, to what the link delivered meanwhile (as in
+// draft-ietf-rmcat-gcc-02, section 5.5, and BBR's delivery rate), and it grows
+// when more than it was sent and no queue came of that; so a client that is sent
+// little neither loses its estimate nor gains one, and most growth is found by
+// probes. The queue is the one-way delay against its minimum (RFC 6817, RFC 8298,
+// section 4.1.2), of which again the minimum over a few packets is taken, because
+// jitter only ever adds.
+//
+// Loss by itself means nothing: see lossModel.
+type Estimator struct {
+	limits Limits
+	epoch  time.Time
+	rate   float64 // bit/s
+
+	flight   flight
+	decoder  decoder
+	base     baseline // one-way delays
+	trip     baseline // round trips
+	loss     lossModel
+	prober   prober
+	coarse   coarse
+	interval time.Duration // between two feedbacks
+	heard    time.Duration // when the last one came; 0: none yet
+	silence  bool
+
+	queue     time.Duration // standing in the link, newest known
+	drain     bool          // until it is gone
+	congested time.Duration // when the link was overused last
+	rising    time.Duration // when a better rate was found last
+	highAt    time.Duration // since when the queue is high; 0: it is not
+	highQueue time.Duration // and how long it was then
+}
+
+// NewEstimator returns the estimator of a client that has just come.
+func NewEstimator(l Limits) *Estimator {
+	return &Estimator{
+		limits: l, rate: float64(l.Start),
+		interval: 100 * time.Millisecond, congested: -time.Hour,
+		prober: newProber(),
+	}
+}
+
+// since puts a moment on the estimator's own line, which begins at one second so
+// that zero is never.
+func (e *Estimator) since(now time.Time) time.Duration {
+	if e.epoch.IsZero() {
+		e.epoch = now.Add(-time.Second)
+	}
+	return now.Sub(e.epoch)
+}
+
+// Sent notes a packet: its transport-wide number (any 16 bit counter if
+// the client sends no transport-wide feedback) and its size on the wire.
+func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
+	now := e.since(at)
+	e.coarse.bytes += int64(size)
+	e.flight.add(seq, packet{at: now, size: int32(size), probe: e.prober.sent(size, now)})
+	if p := e.prober.pending(); p {
+		e.prober.last = e.flight.end - 1
+	}
+}
+
+// Feedback takes transport-wide feedback.
+func (e *Estimator) Feedback(fb *rtcp.TransportLayerCC, now time.Time) error {
+	reports, err := e.decoder.decode(fb)
+	if err != nil {
+		return err
+	}
+	e.Reports(reports, now)
+	return nil
+}
+
+// Reports takes feedback in any other form.
+func (e *Estimator) Reports(reports []Report, at time.Time) {
+	now := e.since(at)
+	var newest *packet
+	for _, r := range reports {
+		n := e.flight.unwrap(r.Seq)
+		p := e.flight.find(n)
+		if p == nil || p.fate == arrived {
+			continue
+		}
+		e.flight.seen = max(e.flight.seen, n)
+		if !r.Arrived {
+			p.fate = lost
+			continue
+		}
+		p.fate = arrived // also what came late and was taken for lost
+		p.delay = r.At - p.at
+		e.base.add(p.delay, now)
+		if newest == nil || p.at > newest.at {
+			newest = p
+		}
+	}
+	if newest == nil {
+		return
+	}
+	e.trip.add(now-newest.at, now)
+	if e.silence {
+		e.resume(now)
+	} else if e.heard > 0 {
+		gap := min(now-e.heard, maxWindow)
+		e.interval += (gap - e.interval) / 8
+	}
+	e.heard = now
+	e.judge(now)
+}
+
+// view is what the newest packets tell.
+type view struct {
+	queue, before time.Duration // standing now, and one window earlier
+	some          bool          // whether queue is known
+	rate          float64       // delivered through a queue that did not empty, bit/s; 0: there was none
+	got           float64       // delivered in the last second
+	n, lost       int           // of the loss window, while no queue stood
+	full, over    int           // packets of its newest half that met a queue, and lost ones beside them
+	all, gone     int           // of its newest half, in all
+}
+
+// look reads the newest packets, newest first.
+func (e *Estimator) look(now time.Duration) (v view) {
+	base, low, busyFloor := e.base.value(), e.low(), e.high()*2/5
+	var (
+		least, earlier  = never, never
+		count, count2   int
+		closed, closed2 bool
+		end             time.Duration // sent, of the newest packet
+		busy            = true
+		bytes, half     int64
+		from, to        = never, -never
+		firstSize       int32
+		inBusy          int
+		beside          time.Duration // queue of the nearest newer packet that came
+	)
+	for n := e.flight.seen; n >= e.flight.oldest(); n-- {
+		p := e.flight.find(n)
+		if p == nil || p.fate == unknown {
+			continue
+		}
+		if end == 0 {
+			end = p.at
+		}
+		age := end - p.at
+		if age > lossWindow {
+			break
+		}
+		if p.fate == arrived {
+			beside = p.delay - base
+		}
+		if p.at >= e.loss.from {
+			v.count(p.fate == lost, beside > low, age <= lossWindow/2)
+		}
+		if p.fate == lost {
+			continue
+		}
+		q := p.delay - base
+		if age <= lossWindow/2 {
+			half += int64(p.size)
+		}
+		switch {
+		case !closed:
+			least = min(least, q)
+			count++
+			closed = count >= perWindow && age >= oneWindow || age > maxWindow
+		case !closed2:
+			earlier = min(earlier, q)
+			count2++
+			closed2 = count2 >= count
+		}
+		if busy = busy && q >= busyFloor && age <= busyWindow; busy {
+			at := p.at + p.delay
+			if at < from {
+				from, firstSize = at, p.size
+			}
+			to = max(to, at)
+			bytes += int64(p.size)
+			inBusy++
+		}
+	}
+	v.some = closed || count >= perWindow
+	v.queue, v.before = least, earlier
+	v.got = float64(half) * 8 / (lossWindow / 2).Seconds()
+	if inBusy >= perWindow && to-from >= oneWindow {
+		v.rate = float64(bytes-int64(firstSize)) * 8 / (to - from).Seconds()
+	}
+	return v
+}
+
+// count takes one packet into the view's losses: those beside a queue may be its
+// overflow, the others are the link's own.
+func (v *view) count(lost, queued, fresh bool) {
+	one := 0
+	if lost {
+		one = 1
+	}
+	if fresh {
+		v.all++
+		v.gone += one
+		if queued {
+			v.full++
+			v.over += one
+		}
+	}
+	if !queued {
+		v.n++
+		v.lost += one
+	}
+}
+
+// low and high are the queues below which a link counts as idle and above which
+// as overused. A large packet of our own is not a queue.
+func (e *Estimator) low() time.Duration { return lowQueue + e.serial(300) }
+
+func (e *Estimator) high() time.Duration { return highQueue + e.serial(600) }
+
+// serial is how long so many bytes take.
+func (e *Estimator) serial(bytes float64) time.Duration {
+	return min(time.Duration(bytes*8/e.rate*float64(time.Second)), 120*time.Millisecond)
+}
+
+// judge makes an estimate of what feedback brought.
+func (e *Estimator) judge(now time.Duration) {
+	v := e.look(now)
+	if !v.some {
+		e.probed(now)
+		return
+	}
+	e.queue = v.queue
+	high := e.high()
+	if e.prober.pending() {
+		high += probeQueue // a queue of the probe's own making
+	}
+	steady := e.loss.inherent
+	switch {
+	case v.queue > high && (v.before == never || v.queue >= v.before-5*time.Millisecond):
+		e.overused(now)
+		if v.rate > 0 {
+			// Few packets measure badly, and more will follow.
+			e.cut(max(keep*v.rate/(1-steady), e.rate/2))
+		}
+	case v.over >= 3 && e.loss.excess(v.over, v.full) > 0.05:
+		// A short queue overflows before it is long, and empties before it is
+		// measured; then one step at a time.
+		if v.rate > 0 {
+			e.cut(max(keep*v.rate/(1-steady), e.rate/2))
+		} else if now-e.congested > 3*e.interval+e.RoundTrip() {
+			e.cut(keep * e.rate)
+		}
+		e.overused(now)
+	default:
+		if v.queue < e.low() {
+			e.drain = false
+		}
+		e.tryLoss(v, now)
+	}
+	e.strange(v, now)
+	e.probed(now)
+	if !e.drain {
+		e.grow(now)
+	}
+}
+
+func (e *Estimator) overused(now time.Duration) {
+	e.drain, e.congested = true, now
+	e.prober.disturbed(now)
+}
+
+func (e *Estimator) cut(rate float64) {
+	e.rate = max(min(e.rate, rate), float64(e.limits.Min))
+}
+
+func (e *Estimator) raise(rate float64, now time.Duration) {
+	if rate > 1.1*e.rate {
+		e.rising = now
+	}
+	e.rate = min(max(e.rate, rate), float64(e.limits.Max))
+}
+
+// strange finds the queue that is not ours: it stays although next to nothing
+// is sent. Then the way itself became longer, or somebody else fills it, and giving way
+// further helps nobody (draft-ietf-rmcat-gcc-02, section 5.4, adapts its threshold
+// for this).
+func (e *Estimator) strange(v view, now time.Duration) {
+	if v.queue < e.high() {
+		e.highAt = 0
+		return
+	}
+	if e.highAt == 0 {
+		e.highAt, e.highQueue = now, v.queue
+		return
+	}
+	since := now - e.highAt
+	if since < foreign {
+		return
+	}
+	if v.queue > e.highQueue-since/10 {
+		e.base.reset(e.base.value()+v.queue, now)
+		e.drain, e.queue = false, 0
+		e.prober.hurry(now)
+	}
+	e.highAt = 0
+}
+
+// grow raises the estimate by the newest packets, if they were sent faster than
+// it and no queue came of them.
+func (e *Estimator) grow(now time.Duration) {
+	hi := e.flight.seen
+	var end time.Duration
+	for n, count := hi, 0; n >= e.flight.oldest(); n-- {
+		p := e.flight.find(n)
+		if p == nil || p.fate == unknown {
+			continue
+		}
+		if end == 0 {
+			end = p.at
+		}
+		if count++; end-p.at > 200*time.Millisecond && count >= 8 {
+			if sent, carried := e.carried(n, hi, 0); sent > 1.03*e.rate {
+				e.raise(trust*carried, now)
+			}
+			return
+		}
+		if end-p.at > maxWindow {
+			return
+		}
+	}
+}
+
+// carried says how fast the packets lo to hi (of one probe, if probe is set)
+// were sent and how fast the link took them, bit/s; 0 if too little is known.
+//
+// A train sent at rate S over T that leaves a queue longer by g went through
+// a link of S·T/(T+g): packet-train dispersion (Dovrolis et al., "What do packet
+// dispersion techniques measure?", INFOCOM 2001), with delays at both ends that
+// are each a minimum of several packets instead of two arrival times.
+func (e *Estimator) carried(lo, hi int64, probe uint8) (sent, carried float64) {
+	var (
+		first, last time.Duration
+		bytes       int64
+		n, gone     int
+		base        = e.base.value()
+	)
+	belongs := func(i int64) *packet {
+		if p := e.flight.find(i); p != nil && p.fate != unknown && (probe == 0 || p.probe == probe) {
+			return p
+		}
+		return nil
+	}
+	for i := lo; i <= hi; i++ {
+		p := belongs(i)
+		if p == nil {
+			continue
+		}
+		if n++; n == 1 {
+			first = p.at
+		} else {
+			bytes += int64(p.size)
+		}
+		last = p.at
+		if p.fate == lost {
+			gone++
+		}
+	}
+	span := last - first
+	came := n - gone
+	if came < perWindow || span < 40*time.Millisecond {
+		return 0, 0
+	}
+	if p := e.loss.own(last); float64(gone) > float64(n)*(p+0.05+2*sigma(max(p, 0.02), n)) {
+		return float64(bytes) * 8 / span.Seconds(), 0
+	}
+	head, tail, seen := never, never, 0
+	for i := lo; i <= hi; i++ {
+		p := belongs(i)
+		if p == nil || p.fate == lost {
+			continue
+		}
+		q := p.delay - base
+		if seen < (came+2)/3 {
+			head = min(head, q)
+		}
+		if seen >= came-(came+2)/3 {
+			tail = min(tail, q)
+		}
+		seen++
+	}
+	sent = float64(bytes) * 8 / span.Seconds()
+	// Head and tail are a third each: their minima lie two thirds of the train apart.
+	longer := max(0, tail-head)*3/2 + span/40
+	return sent, sent * span.Seconds() / (span + longer).Seconds()
+}
+
+// probed judges a probe once all its packets are known.
+func (e *Estimator) probed(now time.Duration) {
+	p := &e.prober
+	if !p.pending() || p.active(now) {
+		return
+	}
+	whole := e.flight.seen >= p.last
+	if !whole && now-p.until < e.RoundTrip()+3*e.interval+200*time.Millisecond {
+		return
+	}
+	_, carried := e.carried(p.first, p.last, p.id)
+	if carried > e.rate {
+		e.raise(trust*carried, now)
+	}
+	if carried > 0 && carried < 0.8*e.rate && e.queue > e.low() {
+		e.cut(carried)
+	}
+	p.done(e.rate >= 0.85*float64(p.target), now)
+}
+
+// RoundTrip is the shortest one seen lately, without waiting for feedback.
+func (e *Estimator) RoundTrip() time.Duration {
+	if e.coarse.on {
+		return e.coarse.trip.value()
+	}
+	return e.trip.value()
+}
+
+// resume follows silence: what was known is old.
+func (e *Estimator) resume(now time.Duration) {
+	e.silence = false
+	if now-e.heard > 2*time.Second {
+		e.rate = max(e.rate/2, float64(e.limits.Min))
+	}
+	e.loss.forget(now)
+	e.prober.hurry(now)
+}
+
+// Estimate is what is known of a link at one moment.
+type Estimate struct {
+	Rate      int           // what the link carries, bit/s on the wire
+	Pace      int           // what may go into it now, sound included
+	Loss      float64       // share of packets lost lately, 0 to 1
+	Queue     time.Duration // that stands in it
+	RoundTrip time.Duration // of an empty link
+	Congested bool          // overused within the last second
+	Rising    bool          // a better rate was just found, and there may be more
+	Silent    bool          // nothing is heard of the client: an outage
+	Known     bool          // something was measured
+}
+
+// Estimate says what is known now.
+func (e *Estimator) Estimate(at time.Time) Estimate {
+	now := e.since(at)
+	out := Estimate{
+		Rate: int(e.rate), Loss: e.loss.recent, Queue: e.queue, RoundTrip: e.RoundTrip(),
+		Congested: now-e.congested < time.Second, Rising: e.rising > 0 && now-e.rising < 700*time.Millisecond, Known: e.prober.tried || e.coarse.on,
+	}
+	pace := e.rate * overPace
+	if e.drain || e.queue > e.low() {
+		pace = e.rate * max(0, 1-float64(max(0, e.queue-e.low()/2))/float64(drainTime))
+	}
+	switch late := e.overdue(now); {
+	case late > 500*time.Millisecond:
+		out.Silent = late > time.Second
+		e.silence = e.silence || out.Silent
+		pace = 0
+	case late > 300*time.Millisecond:
+		pace = 0
+	case late > 0:
+		pace = min(pace, e.rate*0.3)
+	}
+	out.Pace = int(pace)
+	return out
+}
+
+// overdue is for how long feedback should have come: a link that suddenly
+// carries less shows it first in what does not come back (as a window of
+// unacknowledged bytes does in RFC 8298).
+func (e *Estimator) overdue(now time.Duration) time.Duration {
+	if e.coarse.on {
+		return e.coarse.overdue(now)
+	}
+	limit := 700 * time.Millisecond
+	if e.heard > 0 {
+		limit = e.trip.value() + 2*e.interval + 100*time.Millisecond
+	}
+	for n := e.flight.seen + 1; n < e.flight.end; n++ {
+		if p := e.flight.find(n); p != nil {
+			return now - p.at - limit
+		}
+	}
+	return -limit
+}
+
+// Probe begins a probe if there is reason for one: want is the rate that would be of
+// use, bit/s.
+func (e *Estimator) Probe(want int, at time.Time) (Cluster, bool) {
+	now := e.since(at)
+	want = min(want, e.limits.Max)
+	if float64(want) < 1.05*e.rate || e.drain || e.queue > e.low() || e.overdue(now) > 0 {
+		return Cluster{}, false
+	}
+	c, ok := e.prober.begin(want, e.rate, e.coarse.on, e.flight.end, now)
+	c.Until = at.Add(e.prober.until - now)
+	return c, ok
+}
+
+func sigma(p float64, n int) float64 { return math.Sqrt(p * (1 - p) / float64(max(n, 1))) }

@@ -1,0 +1,418 @@
+package congestion
+
+import (
+	"fmt"
+	"time"
+)
+
+// Overhead is what a packet takes beside its payload, bytes: IPv4 20, UDP 8,
+// RTP 12, its extensions 12, SRTP 10 to 16 (RFC 3711; RFC 7714).
+const Overhead = 64
+
+// Tier is one rung: what an encoder of pictures makes.
+type Tier struct {
+	Name    string
+	Bitrate int       // bit/s of payload
+	FPS     float64   // may be below 1
+	Payload int       // largest RTP payload, bytes
+	Layers  []float64 // share of Bitrate of the temporal layers up to each; nil: there is one
+}
+
+// Tone is one rung of sound: what an Opus encoder makes.
+type Tone struct {
+	Bitrate int // bit/s
+	Packet  time.Duration
+}
+
+// Wire is what sound takes with its headers, bit/s. At 20 ms they are 25.6 kbit/s.
+func (t Tone) Wire() int {
+	return t.Bitrate + int(Overhead*8/t.Packet.Seconds())
+}
+
+// PayloadFor is the payload size for a tier of a rate: at most 60 ms of it,
+// because so long it stands before sound in the link.
+func PayloadFor(bitrate int) int { return min(max(bitrate*60/1000/8, 300), 1160) }
+
+// Rungs is all that a client can be given, best first.
+type Rungs struct {
+	Tiers []Tier
+	Tones []Tone
+	// FECLoss are the losses that sound may be made for, 0 to 1, rising.
+	FECLoss []float64
+}
+
+// DefaultRungs is a ladder for talking heads. What has layers depends on the codec.
+func DefaultRungs(layers []float64) Rungs {
+	tier := func(name string, fps float64, bitrate int) Tier {
+		t := Tier{Name: name, FPS: fps, Bitrate: bitrate, Payload: PayloadFor(bitrate)}
+		if fps >= 5 {
+			t.Layers = layers
+		}
+		return t
+	}
+	return Rungs{
+		Tiers: []Tier{
+			tier("720p", 25, 1_500_000),
+			tier("540p", 25, 700_000),
+			tier("360p", 15, 300_000),
+			tier("270p", 15, 150_000),
+			tier("180p", 5, 50_000),
+			tier("slides", 1, 15_000),
+		},
+		Tones: []Tone{
+			{32_000, 20 * time.Millisecond},
+			{24_000, 40 * time.Millisecond},
+			{16_000, 60 * time.Millisecond},
+			{12_000, 60 * time.Millisecond},
+		},
+		FECLoss: []float64{0, 0.05, 0.2},
+	}
+}
+
+// Validate names what is wrong.
+func (r Rungs) Validate() error {
+	if len(r.Tones) == 0 || len(r.FECLoss) == 0 {
+		return fmt.Errorf("ladder: at least one rung of sound and one loss are needed")
+	}
+	for i, t := range r.Tiers {
+		if t.Bitrate <= 0 || t.Payload <= 0 || t.FPS <= 0 {
+			return fmt.Errorf("ladder: tier %d %q: bitrate, payload and fps must be over 0", i, t.Name)
+		}
+		if i > 0 && t.Bitrate > r.Tiers[i-1].Bitrate {
+			return fmt.Errorf("ladder: tier %d %q takes more than the one before it", i, t.Name)
+		}
+		for k := 1; k < len(t.Layers); k++ {
+			if t.Layers[k] < t.Layers[k-1] || t.Layers[k] > 1 {
+				return fmt.Errorf("ladder: tier %d %q: shares of layers must rise to 1", i, t.Name)
+			}
+		}
+	}
+	for i, t := range r.Tones {
+		if t.Packet <= 0 || t.Bitrate <= 0 || i > 0 && t.Wire() > r.Tones[i-1].Wire() {
+			return fmt.Errorf("ladder: sound %d: rates must be over 0 and fall", i)
+		}
+	}
+	return nil
+}
+
+// Wire is what a tier takes with its headers up to a temporal layer, bit/s; half
+// a packet of every picture is left empty.
+func (t Tier) Wire(layer int) int {
+	share, fps := 1.0, t.FPS
+	if layer < len(t.Layers)-1 {
+		share = t.Layers[layer]
+		fps /= float64(int(1) << (len(t.Layers) - 1 - layer))
+	}
+	rate := float64(t.Bitrate) * share
+	return int(rate*(1+Overhead/float64(t.Payload)) + fps*Overhead*8/2)
+}
+
+func (t Tier) top() int { return max(0, len(t.Layers)-1) }
+
+// Choice is what a client gets.
+type Choice struct {
+	Tier  int   // index in Rungs.Tiers; -1: no pictures
+	Layer uint8 // highest temporal layer to send
+	Tone  int   // index in Rungs.Tones
+	FEC   float64
+	Lossy bool // the tier's twin for clients that lose much
+}
+
+// How a client moves.
+const (
+	upMargin   = 0.90 // of the estimate may a better rung take
+	upSteady   = time.Second
+	upPause    = 4 * time.Second // after any move
+	upStart    = 500 * time.Millisecond
+	upFailed   = 10 * time.Second // a rung left again so soon was too high
+	upLongest  = time.Minute
+	downSteady = 300 * time.Millisecond
+	thinnest   = 5 * time.Second // on fewer layers; then the tier below is the better picture
+	soundShare = 0.25
+	soundPause = 4 * time.Second
+	lossyOn    = 0.05
+	lossyOff   = 0.03
+	lossyPause = 8 * time.Second
+)
+
+// Ladder puts one client on the rung that its link carries: down within a second
+// and in steps of temporal layers at once, up after the estimate has carried the
+// better rung with some room for a while, and never twice in a few seconds. A rung that had to
+// be left soon after it was taken is tried again ever more seldom.
+type Ladder struct {
+	rungs Rungs
+	best  int // no better tier than this
+	low   int // no more than this, bit/s; 0: no bound
+
+	now    Choice
+	begun  time.Time
+	moved  time.Time
+	rose   time.Time // moved up last
+	pause  time.Duration
+	roomAt time.Time // since when a better rung fits
+	tight  time.Time // since when the present one does not
+	thin   time.Time // since when layers are missing
+	toned  time.Time
+	lossAt time.Time // since when Lossy should be the other
+	trial  bool      // nothing has failed yet
+}
+
+// NewLadder returns a ladder on which a client starts with sound alone.
+func NewLadder(r Rungs) *Ladder {
+	return &Ladder{rungs: r, trial: true, pause: upPause, now: Choice{Tier: -1, Tone: len(r.Tones) - 1}}
+}
+
+// Bound sets the best tier that may be given (an operator's, or the room's), and
+// the most it may take altogether, bit/s (low-data switch); 0 and 0: no bounds.
+func (l *Ladder) Bound(best, bps int) { l.best, l.low = best, bps }
+
+// Choice is what the client gets now.
+func (l *Ladder) Choice() Choice { return l.now }
+
+// wire is what a tier and a tone take, bit/s, repairs of lost packets included.
+func (l *Ladder) wire(tier, layer, tone int, loss float64) int {
+	total := l.rungs.Tones[tone].Wire()
+	if tier >= 0 {
+		total += int(float64(l.rungs.Tiers[tier].Wire(layer)) * (1 + 1.25*min(loss, 0.3)))
+	}
+	return total
+}
+
+// Useful is the rate that would let the client take the next rung that its link
+// is not known to carry, with room; at the start, the best one. It is what
+// probes are for; 0 if the best is carried.
+func (l *Ladder) Useful(e Estimate) int {
+	useful := 0
+	for t := len(l.rungs.Tiers) - 1; t >= l.best; t-- {
+		full := l.wire(t, l.rungs.Tiers[t].top(), l.cheap(float64(l.need(t))), e.Loss)
+		if l.low > 0 && full > l.low {
+			break
+		}
+		need := int(float64(full) / upMargin * 1.05)
+		if need <= e.Rate {
+			continue
+		}
+		if useful = need; !l.trial {
+			break
+		}
+	}
+	return useful
+}
+
+func (l *Ladder) need(t int) int { return l.rungs.Tiers[t].Wire(l.rungs.Tiers[t].top()) * 4 / 3 }
+
+// cheap is the tone that leaves enough of a rate to pictures.
+func (l *Ladder) cheap(rate float64) int {
+	for i, t := range l.rungs.Tones {
+		if float64(t.Wire()) <= soundShare*rate {
+			return i
+		}
+	}
+	return len(l.rungs.Tones) - 1
+}
+
+// fit is the best tier that a budget carries with all its layers, or -1.
+func (l *Ladder) fit(budget float64, loss float64) int {
+	tone := l.cheap(budget)
+	for i := l.best; i < len(l.rungs.Tiers); i++ {
+		if float64(l.wire(i, l.rungs.Tiers[i].top(), tone, loss)) <= budget {
+			return i
+		}
+	}
+	return -1
+}
+
+// rank orders tiers with none as the worst.
+func (l *Ladder) rank(tier int) int {
+	if tier < 0 {
+		return len(l.rungs.Tiers)
+	}
+	return tier
+}
+
+// Step looks at the link, several times a second, and says what the client gets.
+// waiting is how long its pictures wait in the pacer.
+func (l *Ladder) Step(e Estimate, waiting time.Duration, now time.Time) Choice {
+	if l.begun.IsZero() {
+		l.begun, l.moved, l.toned = now, now, now
+	}
+	rate := float64(e.Rate)
+	if l.low > 0 {
+		rate = min(rate, float64(l.low))
+	}
+	if e.Known || now.Sub(l.begun) > 2*time.Second {
+		l.picture(rate, e, waiting, now)
+	}
+	l.sound(rate, e, now)
+	l.losses(e.Loss, now)
+	return l.now
+}
+
+func (l *Ladder) picture(rate float64, e Estimate, waiting time.Duration, now time.Time) {
+	if e.Silent {
+		l.roomAt, l.tight = time.Time{}, time.Time{}
+		return // after the outage it shall go on as it was
+	}
+	cur := l.now.Tier
+	if l.rank(cur) < l.best {
+		l.move(l.best, now)
+		return
+	}
+	if cur >= 0 {
+		tone := l.cheap(rate)
+		top := l.rungs.Tiers[cur].top()
+		need := float64(l.wire(cur, top, tone, e.Loss))
+		if need > rate || waiting > longestWait {
+			if l.tight.IsZero() {
+				l.tight = now
+			}
+			l.roomAt = time.Time{}
+			l.down(rate, need, e, now)
+			return
+		}
+		l.tight = time.Time{}
+		if int(l.now.Layer) < top {
+			l.restore(rate, tone, e, waiting, now)
+			return
+		}
+	}
+	want := l.fit(rate*upMargin, e.Loss)
+	if l.rank(want) >= l.rank(cur) || e.Congested || waiting > longestWait/2 {
+		l.roomAt = time.Time{}
+		return
+	}
+	if l.roomAt.IsZero() {
+		l.roomAt = now
+	}
+	pause, steady := l.pause, upSteady
+	if l.trial {
+		pause, steady = upStart, upStart
+	}
+	if e.Rising && now.Sub(l.roomAt) < 3*upSteady {
+		return // one move is better than two
+	}
+	if now.Sub(l.roomAt) >= steady && now.Sub(l.moved) >= pause {
+		l.move(want, now)
+		l.rose = now
+	}
+}
+
+// down gives up layers at once and the tier if that is not enough or lasts.
+func (l *Ladder) down(rate, need float64, e Estimate, now time.Time) {
+	cur, tone := l.now.Tier, l.cheap(rate)
+	for layer := int(l.now.Layer) - 1; layer >= 0; layer-- {
+		if layer >= l.rungs.Tiers[cur].top() {
+			continue
+		}
+		l.now.Layer = uint8(layer)
+		if l.thin.IsZero() {
+			l.thin = now
+		}
+		if float64(l.wire(cur, layer, tone, e.Loss)) <= rate {
+			break
+		}
+	}
+	fits := float64(l.wire(cur, int(l.now.Layer), tone, e.Loss)) <= rate
+	far := rate < 0.6*need
+	switch {
+	case fits && (l.thin.IsZero() || now.Sub(l.thin) < thinnest):
+		return
+	case !far && now.Sub(l.tight) < downSteady:
+		return
+	}
+	want := l.fit(rate, e.Loss)
+	if l.rank(want) <= l.rank(cur) {
+		// It fits, and its pictures wait all the same: they are larger than they
+		// should be.
+		want = cur + 1
+		if want == len(l.rungs.Tiers) || now.Sub(l.moved) < upPause {
+			return
+		}
+	}
+	l.trial = false
+	if !l.rose.IsZero() && now.Sub(l.rose) < upFailed {
+		l.pause = min(2*l.pause, upLongest)
+	} else {
+		l.pause = upPause
+	}
+	l.rose = time.Time{}
+	l.move(want, now)
+}
+
+// restore brings a layer back.
+func (l *Ladder) restore(rate float64, tone int, e Estimate, waiting time.Duration, now time.Time) {
+	next := int(l.now.Layer) + 1
+	if float64(l.wire(l.now.Tier, next, tone, e.Loss)) > 0.95*rate || e.Congested || waiting > longestWait/2 {
+		l.roomAt = time.Time{}
+		return
+	}
+	if l.roomAt.IsZero() {
+		l.roomAt = now
+	}
+	if now.Sub(l.roomAt) >= upSteady {
+		l.now.Layer = uint8(next)
+		l.roomAt = time.Time{}
+		if next == l.rungs.Tiers[l.now.Tier].top() {
+			l.thin = time.Time{}
+		}
+	}
+}
+
+func (l *Ladder) move(tier int, now time.Time) {
+	l.now.Tier, l.now.Layer = tier, 0
+	if tier >= 0 {
+		l.now.Layer = uint8(l.rungs.Tiers[tier].top())
+	}
+	l.moved = now
+	l.roomAt, l.tight, l.thin = time.Time{}, time.Time{}, time.Time{}
+}
+
+// sound gives sound what pictures leave, and its share in any case.
+func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
+	left := upMargin * rate
+	if l.now.Tier >= 0 {
+		left -= float64(l.wire(l.now.Tier, int(l.now.Layer), l.now.Tone, e.Loss) - l.rungs.Tones[l.now.Tone].Wire())
+		left = max(left, soundShare*rate)
+	}
+	want := len(l.rungs.Tones) - 1
+	for i, t := range l.rungs.Tones {
+		if float64(t.Wire()) <= left {
+			want = i
+			break
+		}
+	}
+	switch {
+	case want > l.now.Tone, want < l.now.Tone && now.Sub(l.toned) >= l.calm(soundPause) && !e.Congested:
+		l.now.Tone, l.toned = want, now
+	}
+}
+
+func (l *Ladder) calm(d time.Duration) time.Duration {
+	if l.trial {
+		return upStart
+	}
+	return d
+}
+
+// losses chooses what sound and pictures are made for.
+func (l *Ladder) losses(loss float64, now time.Time) {
+	want, pause := loss > lossyOn, time.Second
+	if l.now.Lossy {
+		want, pause = loss > lossyOff, lossyPause
+	}
+	if want == l.now.Lossy {
+		l.lossAt = time.Time{}
+	} else if l.lossAt.IsZero() {
+		l.lossAt = now
+	} else if now.Sub(l.lossAt) >= pause {
+		l.now.Lossy = want
+		l.lossAt = time.Time{}
+	}
+	// The class whose loss is not much below what is measured.
+	l.now.FEC = l.rungs.FECLoss[0]
+	for _, f := range l.rungs.FECLoss {
+		if loss >= f*0.5 && f > 0 && loss > 0.01 {
+			l.now.FEC = f
+		}
+	}
+}

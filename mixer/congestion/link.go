@@ -1,0 +1,74 @@
+// Package congestion keeps one client's link full but not overfull: what it
+// carries (Estimator), what goes out when (Pacer, Repairs), and what is worth
+// sending at all (Ladder). Everything is driven by calls that carry the time; there
+// is no clock and no goroutine in here, and no lock: a Link has one owner.
+//
+//	feedback ──▶ Estimator ──rate──▶ Ladder ──Choice──▶ the room (tier, sound)
+//	                │  ▲                                    │
+//	              pace probe, sent                       pictures, sound
+//	                ▼  │                                    ▼
+//	              Pacer ◀──────── Repairs ◀── NACK ─────── Pacer ──▶ wire
+//
+// It stands on what others found: delay gradients, and thresholds that adapt
+// (draft-ietf-rmcat-gcc-02); delivery rate as the measure of a bottleneck (BBR,
+// Cardwell et al., ACM Queue 14/5, 2016); queueing delay against a base with
+// history (LEDBAT, RFC 6817; SCReAM, RFC 8298; NADA, RFC 8698); packet trains
+// (Dovrolis et al., INFOCOM 2001); and loss that is not congestion (libwebrtc's
+// second loss-based estimator).
+package congestion
+
+import "time"
+
+// Link is all that is kept of one client's way.
+type Link[P any] struct {
+	*Estimator
+	*Pacer[P]
+	*Ladder
+	Repairs
+
+	looked time.Time
+}
+
+// stepEvery is how often the ladder is looked at.
+const stepEvery = 50 * time.Millisecond
+
+// NewLink returns the link of a client that has just come; size is what a
+// packet takes on the wire, bytes.
+func NewLink[P any](r Rungs, l Limits, size func(P) int) *Link[P] {
+	return &Link[P]{Estimator: NewEstimator(l), Pacer: NewPacer(size), Ladder: NewLadder(r)}
+}
+
+// Step brings all parts up to now; it is called before packets are taken from
+// the pacer, after feedback, and at least every 50 ms while there is any to send. What it
+// returns is for the room.
+func (l *Link[P]) Step(now time.Time) Choice {
+	e := l.Estimate(now)
+	l.SetRate(e.Pace, now)
+	if now.Sub(l.looked) < stepEvery {
+		return l.Choice()
+	}
+	l.looked = now
+	before := l.Choice()
+	c := l.Ladder.Step(e, l.Waiting(), now)
+	l.SetLayer(c.Layer)
+	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) {
+		// What the old tier still sends, up to the new one's keyframe, does not fit.
+		l.Mute()
+	}
+	if useful := l.Useful(e); useful > 0 {
+		if cluster, ok := l.Estimator.Probe(useful, now); ok {
+			l.Pacer.Probe(cluster, now)
+		}
+	}
+	return c
+}
+
+// Repair queues a packet that the client misses, if it may go out again: p went
+// out first at first as seq.
+func (l *Link[P]) Repair(seq uint16, p P, first, now time.Time) bool {
+	if !l.Take(seq, l.size(p), first, l.Estimate(now), now) {
+		return false
+	}
+	l.Pacer.Repair(p)
+	return true
+}

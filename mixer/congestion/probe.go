@@ -1,0 +1,118 @@
+package congestion
+
+import "time"
+
+// How probes are made.
+const (
+	probeQueue   = 120 * time.Millisecond // that a probe may cause if it goes too far
+	probeLongest = 400 * time.Millisecond
+	probeLeast   = 100 * time.Millisecond
+	probePackets = 10
+	probeSoon    = 3 * time.Second // after congestion or failure
+	probeSeldom  = 6 * time.Second
+	probeGrowth  = 2.0
+	probeStart   = 3.0 // while nothing has failed yet
+)
+
+// Cluster is one probe: send Rate until Bytes are out or Until is over, sound
+// and pictures included, and what is missing as padding or repeated packets of
+// about Size bytes each.
+type Cluster struct {
+	Rate  int // bit/s
+	Bytes int
+	Size  int // bytes on the wire
+	Until time.Time
+}
+
+// prober says when to look whether a link carries more, and how: a burst short
+// enough that it leaves at most probeQueue behind if the link carries no more than is
+// known (draft-ietf-rmcat-gcc has no probes; libwebrtc sends two in a row at
+// 3 and 6 times the start rate and one every 5 s while the application
+// sends little).
+type prober struct {
+	id     uint8 // of the newest cluster
+	on     bool  // a cluster is out and not judged
+	first  int64
+	last   int64
+	target int
+	left   int // bytes
+	until  time.Duration
+	next   time.Duration // not before
+	pause  time.Duration // after the next failure
+	tried  bool          // one was judged
+	failed bool          // one failed
+}
+
+func newProber() prober { return prober{pause: probeSoon} }
+
+// begin starts a cluster.
+func (p *prober) begin(want int, rate float64, coarse bool, first int64, now time.Duration) (Cluster, bool) {
+	if p.on || now < p.next {
+		return Cluster{}, false
+	}
+	growth := probeGrowth
+	switch {
+	case !p.failed:
+		growth = probeStart
+	case rate < 60_000:
+		growth = 1.6
+	}
+	if coarse {
+		growth = 1.3
+	}
+	target := min(float64(want), growth*rate)
+	length := time.Duration(float64(probeQueue) / (target/rate - 1))
+	length = min(max(length, probeLeast), probeLongest)
+	if coarse {
+		length = 1500 * time.Millisecond
+	}
+	bytes := int(target * length.Seconds() / 8)
+	if p.id++; p.id == 0 {
+		p.id = 1
+	}
+	p.on, p.target, p.left = true, int(target), bytes
+	p.first, p.last = first, first-1
+	p.until = now + length + length/2
+	return Cluster{
+		Rate: p.target, Bytes: bytes,
+		Size: min(max(bytes/probePackets, 100), 1200),
+	}, true
+}
+
+// active reports whether packets sent now belong to a cluster.
+func (p *prober) active(now time.Duration) bool { return p.on && p.left > 0 && now < p.until }
+
+// pending reports whether a cluster waits to be judged.
+func (p *prober) pending() bool { return p.on }
+
+// sent counts a packet and returns the number of its cluster.
+func (p *prober) sent(size int, now time.Duration) uint8 {
+	if !p.active(now) {
+		return 0
+	}
+	p.left -= size
+	return p.id
+}
+
+// done ends a cluster.
+func (p *prober) done(good bool, now time.Duration) {
+	p.on, p.tried = false, true
+	if good {
+		p.next, p.pause = now, probeSoon
+		return
+	}
+	p.failed = true
+	p.next = now + p.pause
+	p.pause = min(p.pause*3/2, probeSeldom)
+}
+
+// disturbed puts the next probe off after congestion.
+func (p *prober) disturbed(now time.Duration) {
+	p.failed = true
+	p.next = max(p.next, now+probeSoon)
+}
+
+// hurry allows the next probe at once.
+func (p *prober) hurry(now time.Duration) {
+	p.on, p.failed, p.next, p.pause = false, false, now, probeSoon
+}
