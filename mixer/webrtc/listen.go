@@ -29,6 +29,7 @@ type sockets struct {
 	tcp  *ice.TCPMuxDefault
 	tcpl *listener
 	left farewells
+	out  []*batch // one for each UDP socket
 }
 
 func listen(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *meter, f loggers) (*sockets, error) {
@@ -63,8 +64,7 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 			f.log.Warn("address not usable for media", "address", ip, "error", lerr)
 			continue
 		}
-		_ = c.SetReadBuffer(socketBuffer) // the kernel's limit may be lower, which is no error
-		_ = c.SetWriteBuffer(socketBuffer)
+		enlarge(c, f.log)
 		conns = append(conns, c)
 	}
 	if len(conns) == 0 || errors.Is(err, syscall.EADDRINUSE) {
@@ -80,13 +80,16 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 
 	left := make(farewells, 16)
 	muxes := make([]ice.UDPMux, len(conns))
+	out := make([]*batch, len(conns))
 	for i, c := range conns {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left, newGuard(lim, m)}, Logger: f.forMux()})
+		out[i] = newBatch(c, m)
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left, newGuard(lim, m), out[i]}, Logger: f.forMux()})
 	}
 	l := newListener(tcpl, left, opt)
 	return &sockets{
 		port: port,
 		left: left,
+		out:  out,
 		udp:  ice.NewMultiUDPMuxDefault(muxes...),
 		tcpl: l,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
@@ -108,6 +111,7 @@ type udpSocket struct {
 	meter *meter
 	left  farewells
 	guard *guard
+	batch *batch // of media to go out
 }
 
 // ReadFrom implements net.PacketConn. It fails only when the socket is closed:

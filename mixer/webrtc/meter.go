@@ -29,6 +29,9 @@ type meter struct {
 	limitStreams          prometheus.Counter
 	limitAddresses        prometheus.Counter
 
+	dropSocket prometheus.Counter // datagrams that the kernel refused
+	socketFull prometheus.Counter // times that the kernel's buffer was full and was waited for
+
 	all []prometheus.Collector
 }
 
@@ -67,11 +70,14 @@ func newMeter() *meter {
 	m.keysIn, m.keysOut = keys.WithLabelValues("in"), keys.WithLabelValues("out")
 	m.resent = vec("retransmissions_total", "RTP packets sent again.").WithLabelValues()
 
+	m.socketFull = vec("socket_full_total", "Times that sending waited because the kernel's buffer was full.").WithLabelValues()
+
 	drops := vec("drops_total", "What was not sent or not taken, by reason.", "reason")
 	m.dropQueue = drops.WithLabelValues("queue_full")
 	m.dropKey = drops.WithLabelValues("waits_for_keyframe")
 	m.dropWrite = drops.WithLabelValues("write")
 	m.dropAudio = drops.WithLabelValues("audio_queue_full")
+	m.dropSocket = drops.WithLabelValues("socket")
 	m.dropNACK = drops.WithLabelValues("nack_limit")
 	m.tcpPictures = drops.WithLabelValues("tcp_picture")
 	m.tcpSounds = drops.WithLabelValues("tcp_sound")

@@ -33,7 +33,8 @@ var (
 // peer is one session: a PeerConnection, and what the room sees of it.
 //
 // Its goroutines are pion's, which bring packets in, run, which lives as long
-// as the session and owns all the others, the source's loop and the sink's.
+// as the session, and the source's loop. What it sends is written by the pacer,
+// which is everybody's.
 type peer struct {
 	id      string
 	cname   string // of both tracks (RFC 3550, section 6.5.1), and of their one media stream
@@ -41,6 +42,7 @@ type peer struct {
 	log     *slog.Logger
 	meter   *meter
 	limits  Limits
+	pacer   *pacer
 	pc      *webrtc.PeerConnection
 	source  *source // nil: the client sends nothing
 	sink    *sink   // nil: the client receives nothing
@@ -156,7 +158,7 @@ func (p *peer) join(rooms Rooms) {
 		defer sub.Close()
 		defer p.sink.leave()
 		p.sink.subscribed(sub)
-		loops.Go(func() { p.sink.run(p.closed) })
+		p.pacer.add(p.sink)
 	}
 	p.log.Info("session connected", "remote", p.remote())
 	<-p.closed

@@ -19,23 +19,29 @@ const (
 )
 
 // sink is a peer's receiving side. The room's goroutines put whole pictures and
-// packets of sound into its queues, its own goroutine writes them: sound first,
-// then what was lost, then pictures. A picture that does not fit is dropped
-// whole, and because the following ones build on it, so is all up to the next
-// keyframe.
+// packets of sound into its queues, the pacer writes them. A picture that does
+// not fit is dropped whole, and because the following ones build on it, so is
+// all up to the next keyframe.
 type sink struct {
 	peer   *peer
+	pacer  *pacer
 	codecs []string
-	video  *outgoing // nil if the client does not receive it; used by run only
+	video  *outgoing // nil if the client does not receive it; used by the pacer only
 	audio  *outgoing
 
-	wake chan struct{}
+	// Of the pacer.
+	reported  int // streams that a report has gone out for
+	reportDue time.Time
 
-	mu        sync.Mutex // a leaf: nothing is called while it is held
+	mu        sync.Mutex // nothing but the pacer's is taken while it is held
 	sub       Subscription
+	left      bool // the peer has closed
+	speaks    bool // stands in the pacer's line with sound, repeats, or a question
+	shows     bool // and with pictures
 	pictures  [maxPictures][]*mixer.Packet
 	head, n   int
 	current   int // packets of the first picture that are written
+	waits     int // packets of all pictures that are not
 	sounds    [maxSounds]*mixer.Packet
 	shead, sn int
 	nacks     []uint16
@@ -50,7 +56,7 @@ type sink struct {
 var _ mixer.Sink = (*sink)(nil)
 
 func newSink(p *peer) *sink {
-	return &sink{peer: p, wake: make(chan struct{}, 1), needKey: true, pause: askEvery}
+	return &sink{peer: p, pacer: p.pacer, needKey: true, pause: askEvery}
 }
 
 // Codecs implements mixer.Sink.
@@ -75,16 +81,22 @@ func (s *sink) WriteVideo(picture []*mixer.Packet) {
 	case s.needKey && !first.Keyframe:
 		s.askKey = true
 		s.peer.meter.dropKey.Inc()
+		s.rouse()
 	case s.n == maxPictures:
 		s.cutOff()
 		s.peer.meter.dropQueue.Inc()
+		s.rouse()
 	default:
 		s.needKey, s.askKey = false, false
 		slot := &s.pictures[(s.head+s.n)%maxPictures]
 		*slot = append((*slot)[:0], picture...)
 		s.n++
+		s.waits += len(picture)
+		if !s.shows {
+			s.shows = true
+			s.pacer.rouse(s, false)
+		}
 	}
-	s.rouse()
 }
 
 // WriteAudio implements mixer.Sink.
@@ -117,10 +129,11 @@ func (s *sink) nack(seqs []uint16) {
 	s.rouse()
 }
 
+// rouse puts the sink in line for what cannot wait. The caller holds mu.
 func (s *sink) rouse() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	if !s.speaks {
+		s.speaks = true
+		s.pacer.rouse(s, true)
 	}
 }
 
@@ -132,11 +145,12 @@ func (s *sink) subscribed(sub Subscription) {
 	sub.RequestKeyframe()
 }
 
-// leave ends the requests to the room.
+// leave ends the requests to the room, and the writing.
 func (s *sink) leave() {
+	s.pacer.remove(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sub = nil
+	s.sub, s.left = nil, true
 }
 
 func (s *sink) subscription() Subscription {
@@ -145,34 +159,10 @@ func (s *sink) subscription() Subscription {
 	return s.sub
 }
 
-// run writes until the peer closes.
-func (s *sink) run(done <-chan struct{}) {
-	tick := time.NewTicker(reportEvery)
-	defer tick.Stop()
-	reported := 0
+// speak writes sound, and what was lost.
+func (s *sink) speak(now time.Time) {
 	for {
-		select {
-		case <-done:
-			return
-		case <-s.wake:
-			now := time.Now()
-			s.drain(now)
-			// The first report goes out with a stream's first packet: until it is there
-			// a client cannot play sound and pictures in sync.
-			if s.begun() > reported {
-				reported = s.report(now)
-			}
-		case now := <-tick.C:
-			s.report(now)
-		}
-		s.ask(time.Now())
-	}
-}
-
-// drain writes all that is queued.
-func (s *sink) drain(now time.Time) {
-	for {
-		sound, seqs, packet := s.next()
+		sound, seqs := s.nextSound()
 		switch {
 		case sound != nil:
 			if s.audio.write(sound, now) != nil {
@@ -180,48 +170,80 @@ func (s *sink) drain(now time.Time) {
 			}
 		case seqs != nil:
 			s.resend(seqs, now)
-		case packet != nil:
-			if s.video.write(packet, now) != nil {
-				s.peer.meter.dropWrite.Inc()
-				s.cut()
-			} else if packet.Keyframe && packet.Marker {
-				s.through()
-			}
 		default:
 			return
 		}
 	}
 }
 
-// next takes what goes out next from the queues.
-func (s *sink) next() (sound *mixer.Packet, seqs []uint16, packet *mixer.Packet) {
+// nextSound takes what goes out before pictures.
+func (s *sink) nextSound() (sound *mixer.Packet, seqs []uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sn > 0 {
+	if s.sn > 0 && !s.left {
 		sound = s.sounds[s.shead]
 		s.sounds[s.shead] = nil
 		s.shead = (s.shead + 1) % maxSounds
 		s.sn--
-		return sound, nil, nil
+		return sound, nil
 	}
-	if len(s.nacks) > 0 {
+	if len(s.nacks) > 0 && !s.left {
 		seqs = s.nacks
 		s.nacks = nil
-		return nil, seqs, nil
+		return nil, seqs
 	}
-	if s.n > 0 {
+	s.speaks = false
+	return nil, nil
+}
+
+// show writes one burst of pictures and reports whether there is more. burst is
+// room for it.
+func (s *sink) show(burst []*mixer.Packet, now time.Time) (_ []*mixer.Packet, more bool) {
+	burst = s.nextBurst(burst)
+	for _, p := range burst {
+		if s.video.write(p, now) != nil {
+			s.peer.meter.dropWrite.Inc()
+			s.cut()
+			break
+		}
+		if p.Keyframe && p.Marker {
+			s.through()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shows = s.n > 0 && !s.left
+	return burst, s.shows
+}
+
+// nextBurst takes the packets that may go out at once.
+func (s *sink) nextBurst(burst []*mixer.Packet) []*mixer.Packet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for size := max(burstLeast, s.waits/burstShare); s.n > 0 && len(burst) < size && !s.left; {
 		picture := s.pictures[s.head]
-		packet = picture[s.current]
-		if s.current++; s.current == len(picture) {
+		n := min(size-len(burst), len(picture)-s.current)
+		burst = append(burst, picture[s.current:s.current+n]...)
+		s.waits -= n
+		if s.current += n; s.current == len(picture) {
 			s.drop()
 		}
-		return nil, nil, packet
 	}
-	return nil, nil, nil
+	return burst
+}
+
+// wrote follows writing. The first report goes out with a stream's first packet:
+// until it is there a client cannot play sound and pictures in sync.
+func (s *sink) wrote(now time.Time) {
+	if s.begun() > s.reported {
+		s.reported = s.report(now)
+	}
+	s.ask(now)
 }
 
 // drop takes the first picture out of the queue. The caller holds mu.
 func (s *sink) drop() {
+	s.waits -= len(s.pictures[s.head]) - s.current
 	clear(s.pictures[s.head])
 	s.head = (s.head + 1) % maxPictures
 	s.n--

@@ -30,7 +30,7 @@ func (r *recorder) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 // newTestSink returns a sink whose goroutine does not run: tests drain it.
 func newTestSink() (*sink, *recorder, *fakeSubscription, codec.Set) {
 	codecs := fakeCodecs()
-	p := &peer{meter: newMeter(), closed: make(chan struct{})}
+	p := &peer{meter: newMeter(), pacer: newPacer(func() {}), closed: make(chan struct{})}
 	s := newSink(p)
 	w := new(recorder)
 	s.video = newOutgoing(w, 11, []format{{codecs[0], 96}}, p.meter.out.videoPackets, p.meter.out.videoBytes)
@@ -40,6 +40,16 @@ func newTestSink() (*sink, *recorder, *fakeSubscription, codec.Set) {
 	s.subscribed(sub)
 	<-sub.keys
 	return s, w, sub, codecs
+}
+
+// drain writes all that is queued, as the pacer does in its own time.
+func (s *sink) drain(now time.Time) {
+	s.speak(now)
+	for more := true; more; {
+		_, more = s.show(nil, now)
+	}
+	p := s.pacer
+	p.urgent, p.fresh = p.urgent[:0], p.fresh[:0]
 }
 
 func TestSlowViewer(t *testing.T) {

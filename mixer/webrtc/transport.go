@@ -63,6 +63,7 @@ type Transport struct {
 	cert       webrtc.Certificate
 	setting    webrtc.SettingEngine
 	media      webrtc.MediaEngine
+	pacer      *pacer
 
 	done     chan struct{} // closed when watch shall end
 	watching sync.WaitGroup
@@ -102,6 +103,8 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 	}
 	t.setting.SetICEUDPMux(t.sockets.udp)
 	t.setting.SetICETCPMux(t.sockets.tcp)
+	t.pacer = newPacer(t.sockets.flush)
+	t.pacer.start()
 	t.watching.Go(func() { t.watch(t.sockets.left) })
 	if w := Warning(named, found); w != "" {
 		log.Warn(w)
@@ -177,7 +180,7 @@ func (t *Transport) Offer(ctx context.Context, s mixer.Session, text string) (mi
 		return mixer.Answer{}, err
 	}
 	p := &peer{
-		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, limits: t.limits, offer: o,
+		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, limits: t.limits, pacer: t.pacer, offer: o,
 		ready: make(chan struct{}), connected: make(chan struct{}), closed: make(chan struct{}),
 	}
 	p.log = t.log.With("session", p.id[:8], "room", s.Room, "participant", s.Identity.ID, "kind", kind(s))
@@ -290,5 +293,6 @@ func (t *Transport) Close() error {
 	}
 	close(t.done)
 	t.watching.Wait()
+	t.pacer.close()
 	return t.sockets.Close()
 }
