@@ -3,7 +3,9 @@ package main
 import (
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,26 +69,116 @@ func TestOwnUsage(t *testing.T) {
 }
 
 func TestReportAndPlots(t *testing.T) {
-	servers := []Sample{{Bots: 4, Cores: 0.2, Kbps: 900}, {Bots: 25, Cores: 0.9, Kbps: 950}}
-	r := Report{
+	r := &Report{
 		Machine: Machine{CPU: "Test", Cores: 2, Mixdown: "mixdown 1"},
 		Config:  Config{Runs: 3, Window: 20 * time.Second, Settle: time.Second},
 		Stages:  []Stage{{"mixer", "Step/9", map[string]float64{"ns/op": 1500, "allocs/op": 0}}},
-		Servers: servers,
+		Servers: []Sample{{Rooms: 1, Bots: 4, Cores: 0.2, Kbps: 900}, {Rooms: 1, Bots: 25, Cores: 0.9, Kbps: 950}},
+		Large:   []Sample{{Rooms: 10, Bots: 3, Cores: 0.5, LeastFPS: 24.9, VideoGap: 71, Before: 120, RSS: 121}},
+		Turns: []Turn{
+			{Who: nameServer, N: 4, Cores: 0.2, FPS: 25}, {Who: nameServer, N: 25, Cores: 0.9, FPS: 25}, {Who: nameServer, N: 25, Cores: 1.2, FPS: 25},
+			{Who: nameFloor, N: 25, Cores: 0.6}, {Who: nameFloor, N: 25, Cores: 0.6}, {Who: nameWire, N: 25, Cores: 0.15}, {Who: nameWire, N: 25, Cores: 0.2},
+		},
+		Profiles: []Profile{{N: 25, Share: map[string]float64{"SRTP": 0.1}}},
 	}
 	text := r.Markdown()
-	for _, want := range []string{"Test", "| 25 | 0.90 |", "| mixer | Step/9 | 1.50 µs |", "(bench-cpu.svg)"} {
+	for _, want := range []string{
+		"Test", "| 25 | 0.90 |", "| mixer | Step/9 | 1.50 µs |", "(bench-cpu.svg)", "| 10 | 3 |", "| SRTP | 10.0 % | 0.105 |",
+		// 1.5 and 2 times the floor; 1.2 and 1.5 times floor and wire
+		"| 25 | 0.600 | 0.175 | 1.050 |  |  | 1.75 | 1.35 |", "| 4 |  |  | 0.200 |  |  |  |  |",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
 	}
 	dir := t.TempDir()
-	if err := drawPlots(dir, servers); err != nil {
+	if err := drawPlots(dir, r); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range charts {
 		if info, err := os.Stat(filepath.Join(dir, c.file)); err != nil || info.Size() < 1000 {
 			t.Errorf("%s: %v, %v", c.file, info, err)
 		}
+	}
+	kept := filepath.Join(dir, "kept")
+	if err := r.keep(kept); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := openReport(kept); err != nil || again.Markdown() != text {
+		t.Errorf("kept and opened again: %v", err)
+	}
+}
+
+func TestParseTraces(t *testing.T) {
+	p, err := parseTraces(strings.NewReader(`File: mixdown
+Type: cpu
+-----------+-------------------------------------------------------
+      30ms   runtime.cgocall
+             mixdown/codec/vpx._Cfunc_vpxenc_encode
+             mixdown/codec/vpx.(*Encoder).Encode
+             mixdown/mixer.(*Tier).step
+-----------+-------------------------------------------------------
+      bytes:  4kB
+      10ms   runtime.memmove
+             github.com/pion/srtp/v2.(*Context).EncryptRTP (inline)
+-----------+-------------------------------------------------------
+      60ms   internal/runtime/syscall/linux.Syscall6
+             syscall.Sendto
+             github.com/pion/srtp/v2.(*SessionSRTP).write
+-----------+-------------------------------------------------------
+`))
+	share := func(stage string) int { return int(math.Round(100 * p.Share[stage])) }
+	if err != nil || share("encode pictures") != 30 || share("SRTP") != 10 || share("system calls: send") != 60 {
+		t.Errorf("got %v, %v", p.Share, err)
+	}
+	if _, err := parseTraces(strings.NewReader("nothing")); err == nil {
+		t.Error("no samples are taken for a profile")
+	}
+}
+
+// TestFloor does the job for a second on two people's clips: every picture and
+// every tick, one sound for all and one more for each of the two, who both speak.
+func TestFloor(t *testing.T) {
+	if _, err := exec.LookPath("espeak-ng"); err != nil {
+		t.Skip("no espeak-ng, with which clips are made")
+	}
+	j, err := newJob(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := newFloor(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := j.schedule.Packet(0, time.Now())
+	for n := range int64(jobFPS) {
+		for i := range f.n {
+			f.frame[i] = n + int64(j.schedule.KeyOffset(i))
+			if err := f.decode(i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.encode(time.Duration(n) * time.Second / jobFPS); err != nil {
+			t.Fatal(err)
+		}
+		for k := range int64(2) {
+			if err := f.tick(at + 2*n + k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if d := f.done; d.Pictures != jobFPS || d.Ticks != 2*jobFPS || d.Encodes != 3*2*jobFPS || d.Decoded != 2*jobFPS || d.Bytes < 10_000 {
+		t.Errorf("%+v", d)
+	}
+	for i := range f.newest {
+		f.newest[i].Frame.Release()
+	}
+	path := filepath.Join(t.TempDir(), "person.webm")
+	if err := j.record(path, 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=codec_name,nb_read_packets", "-of", "csv=p=0", path).CombinedOutput()
+	if got := strings.Fields(string(out)); err != nil || !slices.Equal(got, []string{"vp8,50", "opus,100"}) {
+		t.Errorf("what was recorded reads as %q, %v", got, err)
 	}
 }

@@ -23,12 +23,15 @@ func readLoad(path string) (Sample, error) {
 		return Sample{}, fmt.Errorf("%d of %d bots got no picture", r.Bots-in, r.Bots)
 	}
 	return Sample{
-		FPS:    r.Summary.FPS.P50,
-		Kbps:   r.Summary.VideoKbps.P50 + r.Summary.AudioKbps.P50,
-		Loss:   r.Summary.Loss,
-		Late:   float64(r.Summary.AudioLate),
-		JoinMS: r.Summary.Join.P50,
-		AgeMS:  r.Summary.AgeP50,
-		Age95:  r.Summary.AgeP95,
+		FPS:      r.Summary.FPS.P50,
+		LeastFPS: r.Summary.FPS.Min,
+		VideoGap: float64(r.Summary.VideoGap),
+		AudioGap: float64(r.Summary.AudioGap),
+		Kbps:     r.Summary.VideoKbps.P50 + r.Summary.AudioKbps.P50,
+		Loss:     r.Summary.Loss,
+		Late:     float64(r.Summary.AudioLate),
+		JoinMS:   r.Summary.Join.P50,
+		AgeMS:    r.Summary.AgeP50,
+		Age95:    r.Summary.AgeP95,
 	}, nil
 }

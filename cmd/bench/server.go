@@ -18,18 +18,24 @@ import (
 	"time"
 )
 
-// Sample is a whole server with some bots in one room.
+// Sample is a whole server with some bots in one room or several.
 type Sample struct {
-	Bots   int
-	Cores  float64 // CPU time of the server over wall time
-	RSS    float64 // MB resident at the end of the window
-	FPS    float64 // pictures a second that a bot receives, p50
-	Kbps   float64 // kb/s that a bot receives, p50
-	Loss   float64 // share of packets
-	Late   float64 // packets of sound more than 60 ms after the one before, all bots
-	JoinMS float64 // to the first picture, p50
-	AgeMS  float64 // of tiles when a listening bot decodes them, p50 of the worst
-	Age95  float64 // the same, p95
+	Rooms    int
+	Bots     int           // in each room
+	Window   time.Duration // that CPU was taken over
+	Cores    float64       // CPU time of the server over wall time
+	Before   float64       // MB resident at the beginning of the window
+	RSS      float64       // MB resident at its end
+	FPS      float64       // pictures a second that a bot receives, p50
+	LeastFPS float64       // and the least of all bots
+	Kbps     float64       // kb/s that a bot receives, p50
+	Loss     float64       // share of packets
+	Late     float64       // packets of sound more than 60 ms after the one before, all bots
+	VideoGap float64       // longest time between two pictures, ms, of all bots
+	AudioGap float64       // the same of sound
+	JoinMS   float64       // to the first picture, p50
+	AgeMS    float64       // of tiles when a listening bot decodes them, p50 of the worst
+	Age95    float64       // the same, p95
 }
 
 func medianSample(samples []Sample) Sample {
@@ -41,16 +47,22 @@ func medianSample(samples []Sample) Sample {
 		return median(vs)
 	}
 	return Sample{
-		Bots:   samples[0].Bots,
-		Cores:  of(func(s Sample) float64 { return s.Cores }),
-		RSS:    of(func(s Sample) float64 { return s.RSS }),
-		FPS:    of(func(s Sample) float64 { return s.FPS }),
-		Kbps:   of(func(s Sample) float64 { return s.Kbps }),
-		Loss:   of(func(s Sample) float64 { return s.Loss }),
-		Late:   of(func(s Sample) float64 { return s.Late }),
-		JoinMS: of(func(s Sample) float64 { return s.JoinMS }),
-		AgeMS:  of(func(s Sample) float64 { return s.AgeMS }),
-		Age95:  of(func(s Sample) float64 { return s.Age95 }),
+		Rooms:    samples[0].Rooms,
+		Bots:     samples[0].Bots,
+		Window:   samples[0].Window,
+		Cores:    of(func(s Sample) float64 { return s.Cores }),
+		Before:   of(func(s Sample) float64 { return s.Before }),
+		RSS:      of(func(s Sample) float64 { return s.RSS }),
+		FPS:      of(func(s Sample) float64 { return s.FPS }),
+		LeastFPS: of(func(s Sample) float64 { return s.LeastFPS }),
+		Kbps:     of(func(s Sample) float64 { return s.Kbps }),
+		Loss:     of(func(s Sample) float64 { return s.Loss }),
+		Late:     of(func(s Sample) float64 { return s.Late }),
+		VideoGap: of(func(s Sample) float64 { return s.VideoGap }),
+		AudioGap: of(func(s Sample) float64 { return s.AudioGap }),
+		JoinMS:   of(func(s Sample) float64 { return s.JoinMS }),
+		AgeMS:    of(func(s Sample) float64 { return s.AgeMS }),
+		Age95:    of(func(s Sample) float64 { return s.Age95 }),
 	}
 }
 
@@ -65,15 +77,38 @@ type server struct {
 
 const room = "bench"
 
-// measure starts a server and n bots, waits until all are in, and takes the
-// server's CPU time over the window.
-func measure(ctx context.Context, cfg Config, n int) (s Sample, err error) {
+// measure takes a server's CPU time over the window, with n bots in each room.
+func measure(ctx context.Context, cfg Config, rooms, n int) (Sample, error) {
+	var before, after usage
+	var took time.Duration
+	s, err := serveBots(ctx, cfg, rooms, n, nil, func(ctx context.Context, srv *server) error {
+		var err error
+		if before, err = readUsage(srv.cmd.Process.Pid); err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := sleep(ctx, cfg.Window); err != nil {
+			return err
+		}
+		after, err = readUsage(srv.cmd.Process.Pid)
+		took = time.Since(start)
+		return err
+	})
+	s.Rooms, s.Bots, s.Window = rooms, n, cfg.Window
+	s.Cores, s.Before, s.RSS = (after.cpu-before.cpu).Seconds()/took.Seconds(), before.rss, after.rss
+	return s, err
+}
+
+// serveBots starts a server with further flags and n bots in each of its rooms,
+// waits until all are in and have settled, and calls during, which is to take as
+// long as the window. The sample holds what the bots had of that time.
+func serveBots(ctx context.Context, cfg Config, rooms, n int, flags []string, during func(context.Context, *server) error) (s Sample, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return s, err
 	}
 	defer os.RemoveAll(dir)
-	srv, err := startServer(ctx, cfg.Binary, dir)
+	srv, err := startServer(ctx, cfg.Binary, dir, flags...)
 	if err != nil {
 		return s, err
 	}
@@ -84,10 +119,10 @@ func measure(ctx context.Context, cfg Config, n int) (s Sample, err error) {
 		}
 	}()
 
-	// They count from when they are all in, and outstay the window.
+	// They count from when they are all in and have settled, and outstay the window.
 	result := filepath.Join(dir, "load.json")
-	bots := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room,
-		"--bots", strconv.Itoa(n), "--duration", (cfg.Settle + cfg.Window + 3*time.Second).String(), "--json", result)
+	bots := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room, "--rooms", strconv.Itoa(rooms),
+		"--bots", strconv.Itoa(n), "--duration", (cfg.Settle + cfg.Window + time.Second).String(), "--settle", cfg.Settle.String(), "--json", result)
 	bots.Env = srv.env
 	bots.Cancel = func() error { return bots.Process.Signal(syscall.SIGTERM) }
 	bots.WaitDelay = 10 * time.Second
@@ -97,10 +132,25 @@ func measure(ctx context.Context, cfg Config, n int) (s Sample, err error) {
 		return s, err
 	}
 	left := make(chan error, 1)
-	go func() { left <- bots.Wait() }()
+	watched, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		err := bots.Wait()
+		cancel(fmt.Errorf("the bots left early: %w", errors.Join(err, errors.New("load ended"))))
+		left <- err
+	}()
 
-	cores, rss, err := srv.watch(ctx, cfg, n, left)
+	err = srv.fill(watched, rooms, n)
+	if err == nil {
+		err = sleep(watched, cfg.Settle)
+	}
+	if err == nil {
+		err = during(watched, srv)
+	}
 	if err != nil {
+		if watched.Err() != nil {
+			err = context.Cause(watched)
+		}
 		_ = bots.Cancel()
 		<-left
 		return s, fmt.Errorf("%w\nthe bots' last words:\n%s", err, tail(said.String(), 2000))
@@ -108,58 +158,38 @@ func measure(ctx context.Context, cfg Config, n int) (s Sample, err error) {
 	if err := <-left; err != nil {
 		return s, fmt.Errorf("load: %w\n%s", err, tail(said.String(), 2000))
 	}
-	s, err = readLoad(result)
-	s.Bots, s.Cores, s.RSS = n, cores, rss
-	return s, err
+	return readLoad(result)
 }
 
-// watch waits until n bots are in and have settled, and returns how many cores
-// the server kept busy in the window from then on, and the MB it holds at its
-// end. left tells that the bots have gone.
-func (s *server) watch(ctx context.Context, cfg Config, n int, left <-chan error) (cores, rss float64, err error) {
-	pause := func(d time.Duration) error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-left:
-			return fmt.Errorf("the bots left early: %w", errors.Join(err, errors.New("load ended")))
-		case <-time.After(d):
-			return nil
-		}
-	}
+// fill waits until n people are in each room.
+func (s *server) fill(ctx context.Context, rooms, n int) error {
 	deadline := time.Now().Add(2 * time.Minute) // the first run makes the bots' clips
 	for {
-		in, err := s.participants(ctx)
-		if err != nil {
-			return 0, 0, err
+		in := 0
+		for i := range rooms {
+			name := room
+			if rooms > 1 {
+				name = fmt.Sprintf("%s-%d", room, i+1)
+			}
+			here, err := s.participantsOf(ctx, name)
+			if err != nil && rooms == 1 {
+				return err
+			}
+			in += here // a room that is not there yet has nobody in it
 		}
-		if in >= n {
-			break
+		if in >= rooms*n {
+			return nil
 		}
 		if time.Now().After(deadline) {
-			return 0, 0, fmt.Errorf("only %d of %d bots came in", in, n)
+			return fmt.Errorf("only %d of %d bots came in", in, rooms*n)
 		}
-		if err := pause(100 * time.Millisecond); err != nil {
-			return 0, 0, err
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
 		}
 	}
-	if err := pause(cfg.Settle); err != nil {
-		return 0, 0, err
-	}
-	before, err := readUsage(s.cmd.Process.Pid)
-	if err != nil {
-		return 0, 0, err
-	}
-	start := time.Now()
-	if err := pause(cfg.Window); err != nil {
-		return 0, 0, err
-	}
-	after, err := readUsage(s.cmd.Process.Pid)
-	took := time.Since(start)
-	return (after.cpu - before.cpu).Seconds() / took.Seconds(), after.rss, err
 }
 
-func startServer(ctx context.Context, binary, dir string) (*server, error) {
+func startServer(ctx context.Context, binary, dir string, flags ...string) (*server, error) {
 	httpPort, err := freePort()
 	if err != nil {
 		return nil, err
@@ -172,8 +202,8 @@ func startServer(ctx context.Context, binary, dir string) (*server, error) {
 		url: "http://127.0.0.1:" + httpPort,
 		env: append(os.Environ(), "MIXDOWN_API_KEY=bench", "MIXDOWN_API_SECRET="+strings.Repeat("bench-", 8)),
 	}
-	s.cmd = exec.CommandContext(ctx, binary, "serve", "--http-addr", "127.0.0.1:"+httpPort, "--tls", "off",
-		"--rtc-port", rtcPort, "--rtc-address", "127.0.0.1", "--data-dir", dir)
+	s.cmd = exec.CommandContext(ctx, binary, append([]string{"serve", "--http-addr", "127.0.0.1:" + httpPort, "--tls", "off",
+		"--rtc-port", rtcPort, "--rtc-address", "127.0.0.1", "--data-dir", dir}, flags...)...)
 	s.cmd.Env = s.env
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
@@ -219,11 +249,13 @@ func (s *server) stop() error {
 	return s.cmd.Wait()
 }
 
-func (s *server) participants(ctx context.Context) (int, error) {
+func (s *server) participants(ctx context.Context) (int, error) { return s.participantsOf(ctx, room) }
+
+func (s *server) participantsOf(ctx context.Context, name string) (int, error) {
 	var view struct {
 		Participants int `json:"participants"`
 	}
-	err := s.call(ctx, http.MethodGet, "/api/v1/rooms/"+room, "", &view)
+	err := s.call(ctx, http.MethodGet, "/api/v1/rooms/"+name, "", &view)
 	return view.Participants, err
 }
 
