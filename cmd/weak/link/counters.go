@@ -61,3 +61,21 @@ func (c *Counters) Wait(share float64) time.Duration {
 	}
 	return time.Duration(last) * time.Millisecond
 }
+
+// Plus returns what was counted in two stretches of time.
+func (c Counters) Plus(other Counters) Counters {
+	c.InPackets += other.InPackets
+	c.InBytes += other.InBytes
+	c.OutPackets += other.OutPackets
+	c.OutBytes += other.OutBytes
+	c.SentBytes += other.SentBytes
+	c.SentPackets += other.SentPackets
+	c.Lost += other.Lost
+	c.Dropped += other.Dropped
+	c.Blocked += other.Blocked
+	c.Cut += other.Cut
+	for i := range c.waits {
+		c.waits[i] += other.waits[i]
+	}
+	return c
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"math"
+
+	"mixdown/cmd/mixdown/load"
+)
+
+// Sound is what somebody heard in a window of time.
+type Sound struct {
+	Concealed  Figure `json:"concealed"`   // share of the samples that were made up and not silent (getStats)
+	Turns      int    `json:"turns"`       // of somebody's tone that were to be heard
+	Missed     int    `json:"missed"`      // of them, never heard
+	DelayP50   Figure `json:"delay_p50"`   // ms from mouth to ear
+	DelayP95   Figure `json:"delay_p95"`   // a turn that was not heard counts as its length
+	LongestGap Figure `json:"longest_gap"` // ms within a turn without its tone
+	Gaps       Figure `json:"gaps"`        // share of the turns' time without their tones
+}
+
+const (
+	slotSeconds = 4
+	audible     = -50.0 // dB of full scale, of a tone
+	fallen      = 15.0  // dB below what it was: a gap
+	halfFade    = 10.0  // ms until a bot's tone has half its amplitude
+	searchFor   = 3000.0
+	tail        = 150.0 // ms before its end that a tone may end by stretching
+)
+
+// turn is when one tone is sounded at its source, ms of the machine's clock.
+type turn struct{ from, to float64 }
+
+// speaker is one source of sound.
+type speaker struct {
+	hz    float64
+	turns func(w window) []turn
+}
+
+// botSpeaker is a bot of the schedule. A microphone would have heard what a
+// packet holds in the 20 ms before it leaves.
+func botSpeaker(s load.Schedule, id int) speaker {
+	hz, from, until := s.Tone(id)
+	return speaker{hz, func(w window) (out []turn) {
+		for slot := int64(w.from / 1000 / slotSeconds); float64(slot*slotSeconds)*1000 < w.to; slot++ {
+			if !s.Talks(id, slot) {
+				continue
+			}
+			packet := float64(s.PacketTime(id, slot*slotSeconds*50).UnixMicro())/1000 - 20
+			t := turn{packet + millis(from) + halfFade, packet + millis(until) - halfFade}
+			if t.from >= w.from && t.to+1000 <= w.to {
+				out = append(out, t)
+			}
+		}
+		return out
+	}}
+}
+
+// browserSpeaker is a page with e2e/page/weak.js, which speaks from 0.3 to 2.8 s
+// of every other slot.
+func browserSpeaker(hz float64, parity int64) speaker {
+	return speaker{hz, func(w window) (out []turn) {
+		for slot := int64(w.from / 1000 / slotSeconds); float64(slot*slotSeconds)*1000 < w.to; slot++ {
+			at := float64(slot*slotSeconds) * 1000
+			t := turn{at + 300 + halfFade, at + 2800 - halfFade}
+			if slot%2 == parity && t.from >= w.from && t.to+1000 <= w.to {
+				out = append(out, t)
+			}
+		}
+		return out
+	}}
+}
+
+// hop is the level of one tone in 40 ms around a time.
+type hop struct{ at, level float64 }
+
+// hops picks the i-th tone out of what a page heard.
+func hops(raw [][]float64, i int) []hop {
+	out := make([]hop, 0, len(raw))
+	for _, r := range raw {
+		if i+1 < len(r) {
+			out = append(out, hop{r[0], r[i+1]})
+		}
+	}
+	return out
+}
+
+// listen sums up how the speakers were heard in a window; sounds has the level of
+// the i-th speaker's tone as its i-th value after the time.
+func listen(sounds [][]float64, speakers []speaker, w window) Sound {
+	s := Sound{Concealed: none}
+	type heard struct {
+		turn     turn
+		hops     []hop
+		onset    float64
+		level    float64
+		audible  bool
+		duration float64
+	}
+	var all []heard
+	var delays []float64
+	for i, who := range speakers {
+		series := hops(sounds, i)
+		for _, t := range who.turns(w) {
+			h := heard{turn: t, duration: t.to - t.from}
+			for _, x := range series {
+				if x.at >= t.from-100 && x.at < t.to+searchFor {
+					h.hops = append(h.hops, x)
+				}
+			}
+			h.onset, h.level, h.audible = onset(h.hops)
+			s.Turns++
+			if !h.audible || h.onset-t.from > searchFor {
+				h.audible = false
+				s.Missed++
+				delays = append(delays, h.duration)
+			} else {
+				delays = append(delays, h.onset-t.from)
+			}
+			all = append(all, h)
+		}
+	}
+	s.DelayP50, s.DelayP95 = quantile(delays, 0.5), quantile(delays, 0.95)
+	if s.Turns == 0 {
+		s.LongestGap, s.Gaps = none, none
+		return s
+	}
+	longest, missing, total := 0.0, 0.0, 0.0
+	for _, h := range all {
+		total += h.duration
+		if !h.audible {
+			longest, missing = max(longest, h.duration), missing+h.duration
+			continue
+		}
+		l, m := gaps(h.hops, h.onset, h.turn.to+float64(s.DelayP50), h.level)
+		// What its beginning is later than that of the others was not heard.
+		head := max(0, h.onset-h.turn.from-float64(s.DelayP50))
+		longest, missing = max(longest, l, head), missing+m+head
+	}
+	s.LongestGap, s.Gaps = Figure(longest), Figure(missing/total)
+	return s
+}
+
+// onset returns when a tone has half the amplitude that it then has, and its
+// level in dB.
+func onset(series []hop) (at, level float64, ok bool) {
+	for i := 0; i+2 < len(series); i++ {
+		if series[i].level < audible || series[i+1].level < audible || series[i+2].level < audible {
+			continue
+		}
+		var then []float64
+		for _, h := range series[i:] {
+			if d := h.at - series[i].at; d >= 50 && d <= 350 {
+				then = append(then, h.level)
+			}
+		}
+		if len(then) == 0 {
+			return 0, 0, false
+		}
+		level = float64(median(then))
+		half := level - 20*math.Log10(2)
+		for k := i; k < len(series); k++ {
+			if series[k].level < half {
+				continue
+			}
+			if k == 0 || series[k-1].level >= half {
+				return series[k].at, level, true
+			}
+			a, b := series[k-1], series[k]
+			return a.at + (b.at-a.at)*(half-a.level)/(b.level-a.level), level, true
+		}
+	}
+	return 0, 0, false
+}
+
+// gaps returns the longest time and the whole time between an onset and an end
+// that the tone was not there.
+func gaps(series []hop, from, to, level float64) (longest, sum float64) {
+	last := from
+	for _, h := range series {
+		if h.at < from || h.at > to || h.level < level-fallen {
+			continue
+		}
+		if d := h.at - last; d > 25 { // neighbours are 10 ms apart
+			longest, sum = max(longest, d), sum+d
+		}
+		last = h.at
+	}
+	if d := to - last; d > tail {
+		longest, sum = max(longest, d), sum+d
+	}
+	return longest, sum
+}
