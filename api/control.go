@@ -48,7 +48,7 @@ var opControl = &huma.Operation{
 	Path:        prefix + "/rooms/{room}/control",
 	OperationID: "control",
 	Summary:     "The control WebSocket",
-	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest, and " +
+	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. The client sends {type: media, audio, video} (what it is sending), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes) and {type: ping}, answered by {type: pong}.",
 	Tags:       []string{"rooms"},

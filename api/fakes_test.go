@@ -88,6 +88,9 @@ func (f *fakeRooms) Rooms() []string {
 }
 
 func (f *fakeRooms) Admit(room string, who mixer.Identity) error {
+	if who.ID == "too much work" {
+		return fmt.Errorf("room %q: %w", room, mixer.ErrBusy)
+	}
 	if who.ID == "one too many" {
 		return fmt.Errorf("room %q: %w", room, mixer.ErrFull)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -59,6 +60,10 @@ func forbidden(format string, args ...any) *Problem {
 	return newProblem(http.StatusForbidden, format, args...)
 }
 
+// busyPause is after how many seconds a newcomer may find that the server has
+// time again: about as long as it takes to recover.
+const busyPause = 10
+
 // toProblem finds the status of an error from any layer.
 func toProblem(err error) *Problem {
 	var p *Problem
@@ -84,6 +89,9 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusConflict, "%v", err)
 	case errors.Is(err, mixer.ErrStale):
 		return newProblem(http.StatusPreconditionFailed, "%v; send the ETag of the last answer, or If-Match: * to restart ICE", err)
+	case errors.Is(err, mixer.ErrBusy):
+		return newProblem(http.StatusServiceUnavailable, "%v; those in its rooms come first, newcomers get in when it has time again: try again in %d s", err, busyPause).
+			with("Retry-After", strconv.Itoa(busyPause))
 	case errors.Is(err, mixer.ErrFull):
 		return newProblem(http.StatusServiceUnavailable, "%v; try again later", err).with("Retry-After", "10")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

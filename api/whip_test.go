@@ -86,6 +86,12 @@ func TestWHIPRefuses(t *testing.T) {
 	if w := b.offer("/whip/demo", b.token("one too many", mixer.Participant, "demo"), sdp).is(http.StatusServiceUnavailable); w.Header().Get("Retry-After") == "" {
 		t.Error("a full room does not say when to try again")
 	}
+	for _, kind := range []string{"whip", "whep"} {
+		w := b.offer("/"+kind+"/demo", b.token("too much work", mixer.Participant, "demo"), sdp).is(http.StatusServiceUnavailable)
+		if w.Header().Get("Retry-After") != "10" || w.Header().Get("Content-Type") != "application/problem+json" || !strings.Contains(w.Body.String(), mixer.ErrBusy.Error()) {
+			t.Errorf("%s beyond the budget: %v %s", kind, w.Header(), w.Body)
+		}
+	}
 	b.offer("/whip/demo", b.token("ada", mixer.Participant, "other"), sdp).is(http.StatusForbidden)
 	b.offer("/whip/demo?return=all", good, sdp).is(http.StatusBadRequest)
 	b.offer("/whip/demo?tier=8k", good, sdp).is(http.StatusBadRequest)

@@ -18,6 +18,10 @@ type Config struct {
 	Sound  SoundSpec
 	// MaxParticipants bounds a room's members.
 	MaxParticipants int
+	// Budget is how much encoding, composing and decoding of pictures the server
+	// may do each second, in computing time of one core; 0 means three quarters
+	// of the cores there are.
+	Budget time.Duration
 	// DecodeWorkers is the size of the decoding pool all rooms share.
 	DecodeWorkers int
 	// Limits are what one sender's pictures may cost.
@@ -117,6 +121,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.Limits.validate(); err != nil {
 		bad("%w", err)
+	}
+	if c.Budget < 0 {
+		bad("budget: %v is under 0", c.Budget)
 	}
 	if c.MaxParticipants < 1 {
 		bad("max_participants: %d is under 1", c.MaxParticipants)

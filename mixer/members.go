@@ -10,11 +10,13 @@ import (
 
 // member is one person in a room.
 type member struct {
-	id    Identity // Name and Role are the room's goroutine's; ID never changes
-	order uint64   // of arrival
-	pub   *Publication
-	sub   *Subscription
-	ask   Ask
+	id     Identity // Name and Role are the room's goroutine's; ID never changes
+	order  uint64   // of arrival
+	pub    *Publication
+	sub    *Subscription
+	ask    Ask
+	share  float64   // of the canvas that its tile has, the largest one; the room's goroutine only
+	opened time.Time // when its sound was last open; too
 
 	// Written by the room's goroutine, read by the clocks.
 	audioMuted, audioOff  atomic.Bool // by a host; by the person
@@ -99,8 +101,11 @@ func (r *Room) unpublish(p *Publication, reason error) {
 func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, error) {
 	s := &Subscription{room: r, sink: sink, spec: spec}
 	takes := sink.Codecs()
-	s.video, s.audio = r.server.common(codec.Video, takes), r.server.common(codec.Audio, takes)
-	if s.video == nil && s.audio == nil {
+	s.video = r.server.common(codec.Video, takes)
+	if sound := r.server.common(codec.Audio, takes); len(sound) > 0 {
+		s.audio = sound[0]
+	}
+	if len(s.video) == 0 && s.audio == nil {
 		return nil, fmt.Errorf("receiver takes %v: %w", takes, ErrNoCodec)
 	}
 	m, err := r.join(id)

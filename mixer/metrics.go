@@ -3,6 +3,7 @@ package mixer
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,7 +14,7 @@ import (
 // metrics are the figures that the clocks write as they go. All others follow
 // from who is where and are read when somebody asks.
 type metrics struct {
-	soundLate    prometheus.Histogram
+	soundLate    lateness
 	soundSkipped prometheus.Counter
 	soundTime    prometheus.Counter
 	concealed    prometheus.Counter
@@ -22,12 +23,27 @@ type metrics struct {
 	gone counts // of tiers and publications that have ended
 }
 
+// lateness is a histogram whose mean the budget can follow.
+type lateness struct {
+	prometheus.Histogram
+	sum atomic.Int64 // ns
+	n   atomic.Uint64
+}
+
+// Observe takes seconds.
+func (l *lateness) Observe(late float64) {
+	l.Histogram.Observe(late)
+	l.sum.Add(int64(late * float64(time.Second)))
+	l.n.Add(1)
+}
+
 // counts adds up the counters of tiers and publications.
 type counts struct {
 	pictures, late, dropped, keyframes, tiles, bytes, tierErrors uint64
 	compose, encode, decode                                      time.Duration
 	units, decoded, unitsDropped, unwanted, unitErrors, lost     uint64
 	limited                                                      uint64
+	rested                                                       uint64
 }
 
 func newMetrics() *metrics {
@@ -35,10 +51,10 @@ func newMetrics() *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return &metrics{
-		soundLate: prometheus.NewHistogram(prometheus.HistogramOpts{
+		soundLate: lateness{Histogram: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "mixdown_sound_tick_late_seconds", Help: "How late the sound clocks' ticks began.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2},
-		}),
+		})},
 		soundSkipped: counter("mixdown_sound_ticks_skipped_total", "Ticks of sound left out because the clock came too late."),
 		soundTime:    counter("mixdown_sound_seconds_total", "Time spent decoding, mixing and encoding sound."),
 		concealed:    counter("mixdown_sound_concealed_seconds_total", "Sound of all senders that was made up."),
@@ -62,6 +78,7 @@ func (a *counts) publication(p *Publication) {
 	a.decoded += p.count.decoded.Load()
 	a.unitsDropped += p.count.dropped.Load()
 	a.unwanted += p.count.unwanted.Load()
+	a.rested += p.count.rested.Load()
 	a.unitErrors += p.count.errors.Load()
 	a.limited += p.count.limited.Load()
 	a.lost += p.count.lost.Load()
@@ -86,7 +103,7 @@ func (s *Server) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (s *Server) Collect(out chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{s.metrics.soundLate, s.metrics.soundSkipped, s.metrics.soundTime, s.metrics.concealed} {
+	for _, c := range []prometheus.Collector{&s.metrics.soundLate, s.metrics.soundSkipped, s.metrics.soundTime, s.metrics.concealed} {
 		c.Collect(out)
 	}
 	rooms := s.all()
@@ -96,6 +113,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	for _, r := range rooms {
 		r.do(func() { r.collect(out, &sum) })
 	}
+	s.load.collect(out)
 	gauge(out, "mixdown_rooms", "Rooms there are.", float64(len(rooms)))
 	gauge(out, "mixdown_frames_live", "Decoded frames held in memory.", float64(codec.LiveFrames()))
 	for _, c := range []struct {
@@ -109,14 +127,15 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 		{"mixdown_tier_tiles_total", "Tiles drawn.", float64(sum.tiles)},
 		{"mixdown_tier_bytes_total", "Bytes of coded pictures, before fan-out.", float64(sum.bytes)},
 		{"mixdown_tier_errors_total", "Errors while composing, encoding or packetizing.", float64(sum.tierErrors)},
-		{"mixdown_compose_seconds_total", "Time spent composing.", sum.compose.Seconds()},
-		{"mixdown_encode_seconds_total", "Time spent encoding pictures.", sum.encode.Seconds()},
-		{"mixdown_decode_seconds_total", "Time spent decoding pictures.", sum.decode.Seconds()},
+		{"mixdown_compose_seconds_total", "Computing time spent composing.", sum.compose.Seconds()},
+		{"mixdown_encode_seconds_total", "Computing time spent encoding pictures.", sum.encode.Seconds()},
+		{"mixdown_decode_seconds_total", "Computing time spent decoding pictures.", sum.decode.Seconds()},
 		{"mixdown_units_total", "Access units that senders sent.", float64(sum.units)},
 		{"mixdown_units_decoded_total", "Access units decoded.", float64(sum.decoded)},
 		{"mixdown_units_dropped_total", "Access units dropped: decoder behind, or waiting for a keyframe.", float64(sum.unitsDropped)},
 		{"mixdown_units_unwanted_total", "Access units not decoded because they are on no canvas.", float64(sum.unwanted)},
 		{"mixdown_units_limited_total", "Access units not decoded because their sender went beyond its frame rate or decoding time.", float64(sum.limited)},
+		{"mixdown_units_rested_total", "Access units of silent senders left out to save decoding.", float64(sum.rested)},
 		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
 		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
 	} {
@@ -149,6 +168,7 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 		labels := append(room, "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas,
 			"size", strconv.Itoa(key.spec.Width)+"x"+strconv.Itoa(key.spec.Height))
 		gauge(out, "mixdown_tier_listeners", "Receivers of a tier.", float64(len(*t.listeners.Load())), labels...)
+		gauge(out, "mixdown_tier_fps", "Pictures a second that a tier makes.", float64(r.pace(key.spec)), labels...)
 	}
 }
 

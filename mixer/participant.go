@@ -115,6 +115,7 @@ var (
 	ErrNoDenoiser    = errors.New("this server has no denoiser")
 	ErrNoCodec       = errors.New("no codec in common")
 	ErrFull          = errors.New("room is full")
+	ErrBusy          = errors.New("the server has all the work it can do")
 	ErrReplaced      = errors.New("the same identity joined again")
 	ErrRemoved       = errors.New("removed by a host")
 	ErrRoomClosed    = errors.New("room closed")

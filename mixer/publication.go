@@ -21,7 +21,13 @@ type Publication struct {
 	src  Source
 	slot slot
 
-	wanted atomic.Bool // is on a canvas
+	wanted  atomic.Bool // is on a canvas
+	resting atomic.Bool // is only to be seen in stills
+
+	// The room's goroutine only.
+	toll   toll
+	seen   struct{ units, missed uint64 } // by measure
+	stills time.Time                      // when the next one is asked for
 
 	mu      sync.Mutex
 	units   []codec.Unit
@@ -36,7 +42,8 @@ type Publication struct {
 
 	count struct {
 		units, decoded, dropped, unwanted, limited, errors, lost atomic.Uint64
-		decodeTime                                               atomic.Int64 // ns
+		rested, missed                                           atomic.Uint64 // left out on purpose; dropped because the decoder was behind
+		decodeTime                                               atomic.Int64  // ns of computing
 	}
 }
 
@@ -60,7 +67,16 @@ func (p *Publication) WriteUnit(u codec.Unit) {
 		p.count.unwanted.Add(1)
 		return
 	}
+	if p.resting.Load() && !u.Keyframe && (u.Layers < 2 || u.Temporal > 0) {
+		// What is above the base layer may be left out without harm; without layers
+		// nothing can be decoded before the next keyframe.
+		p.waitKey = p.waitKey || u.Layers < 2
+		p.mu.Unlock()
+		p.count.rested.Add(1)
+		return
+	}
 	if len(p.units) >= maxUnits {
+		p.count.missed.Add(uint64(len(p.units)))
 		p.count.dropped.Add(uint64(len(p.units)))
 		p.units = p.units[:0]
 		p.waitKey = true
@@ -90,7 +106,7 @@ func (p *Publication) WriteUnit(u codec.Unit) {
 // Lost tells that units are missing before the next one.
 func (p *Publication) Lost() {
 	p.count.lost.Add(1)
-	if p.wanted.Load() {
+	if p.wanted.Load() && !p.resting.Load() {
 		p.src.RequestKeyframe()
 	}
 }
@@ -110,6 +126,39 @@ func (p *Publication) want(on bool) {
 	p.waitKey = true
 	p.mu.Unlock()
 	p.src.RequestKeyframe()
+}
+
+// rest sets whether the sender is only to be seen in stills and asks for the
+// next one when it is time; order spreads the times. It reports a change.
+func (p *Publication) rest(on bool, now time.Time, order uint64) (changed bool) {
+	if changed = p.resting.Swap(on) != on; changed {
+		phase := time.Duration(float64(order) * 0.618 * float64(stillsEvery))
+		p.stills = now.Add(phase % stillsEvery)
+		if !on {
+			p.src.RequestKeyframe()
+		}
+	}
+	if on && p.wanted.Load() && !now.Before(p.stills) {
+		p.stills = now.Add(stillsEvery)
+		p.src.RequestKeyframe()
+	}
+	return changed
+}
+
+// measure takes the counters: what decoding costs a second, and how many units
+// were for a decoder and how many of those it did not get to, since it was last
+// called, period ago.
+func (p *Publication) measure(period time.Duration) (cost time.Duration, units, missed uint64) {
+	c := &p.count
+	done := c.decoded.Load() + c.errors.Load()
+	p.toll.note(done, time.Duration(c.decodeTime.Load()))
+	m := c.missed.Load()
+	units, missed = done+m-p.seen.units, m-p.seen.missed
+	p.seen.units, p.seen.missed = done+m, m
+	if period > 0 {
+		cost = time.Duration(float64(p.toll.each) * float64(units) / period.Seconds())
+	}
+	return cost, units, missed
 }
 
 // end stops decoding; the decoder is closed by the pool, which may be using it.
@@ -153,10 +202,10 @@ func (p *Publication) decodeNext() bool {
 	p.units = p.units[:n]
 	p.mu.Unlock()
 
-	start, spent := time.Now(), threadTime()
+	spent := threadTime()
 	frame, err := p.decode(u)
-	p.count.decodeTime.Add(int64(time.Since(start)))
 	spent = threadTime() - spent
+	p.count.decodeTime.Add(int64(spent))
 	if frame != nil {
 		p.count.decoded.Add(1)
 		p.slot.put(frame, time.Now())

@@ -35,8 +35,10 @@ type Room struct {
 	soundSpec SoundSpec // replaced whole
 	watchers  map[chan State]struct{}
 	version   uint64
-	dynamics  uint64 // fingerprint of what changes without an update
-	snapshots int    // being taken
+	dynamics  uint64        // fingerprint of what changes without an update
+	snapshots int           // being taken
+	savings   []Saving      // in order of steps; replaced, never changed
+	moveHold  time.Duration // of keyframes for those who change tier
 
 	lastLog atomic.Int64 // ns; media errors are logged once a second at most
 }
@@ -53,6 +55,7 @@ func newRoom(ctx context.Context, s *Server, name string) *Room {
 	}
 	// RFC 3550, section 5.1: timestamps begin anywhere.
 	r.bases.video, r.bases.audio = rand.Uint32(), rand.Uint32()
+	r.moveHold = s.cfg.KeyframeHold
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.canvases[gallery] = newCanvas(gallery)
 	go r.run()

@@ -25,6 +25,7 @@ type Server struct {
 	scaler  compositor.Scaler
 	text    *compositor.Text
 	metrics *metrics
+	load    *load
 	streams atomic.Uint32 // numbers encoders
 	seed    maphash.Seed
 	virtual bool // time is: tests set it, whose sound clocks run without a pause
@@ -48,7 +49,7 @@ func NewServer(cfg Config, codecs codec.Set) (*Server, error) {
 	s := &Server{
 		cfg: cfg, codecs: codecs, pool: newPool(cfg.DecodeWorkers), text: text,
 		scaler: compositor.YUV{}, metrics: newMetrics(), seed: maphash.MakeSeed(),
-		rooms: map[string]*Room{},
+		rooms: map[string]*Room{}, load: newLoad(cfg.Budget),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -64,8 +65,12 @@ func (s *Server) Close() error {
 	s.closed = true
 	rooms := s.rooms
 	s.rooms = map[string]*Room{}
+	watched := s.load.done
 	s.mu.Unlock()
 	s.cancel()
+	if watched != nil {
+		<-watched
+	}
 	for _, r := range rooms {
 		r.stop()
 	}
@@ -90,6 +95,10 @@ func (s *Server) CreateRoom(cfg RoomConfig) (created bool, err error) {
 	}
 	if s.rooms[cfg.Name] != nil {
 		return false, nil
+	}
+	if s.load.done == nil { // the first room: now there is something to watch
+		s.load.done = make(chan struct{})
+		go s.watchLoad()
 	}
 	s.rooms[cfg.Name] = newRoom(s.ctx, s, cfg.Name)
 	return true, nil
@@ -159,9 +168,17 @@ func (s *Server) of(room, id string, fn func(*Room, *member) error) error {
 	})
 }
 
-// Admit tells beforehand whether somebody would get into a room.
+// Admit tells beforehand whether somebody would get into a room: ErrBusy while
+// the budget is spent and nothing is left to save. Whoever has been admitted, or
+// is in the room already, may publish and subscribe.
 func (s *Server) Admit(room string, who Identity) error {
-	return s.in(room, func(r *Room) error { return r.admit(who) })
+	return s.in(room, func(r *Room) error {
+		if r.members[who.ID] == nil && s.load.full.Load() {
+			s.load.refused.Add(1)
+			return fmt.Errorf("room %q: %w", room, ErrBusy)
+		}
+		return r.admit(who)
+	})
 }
 
 // Publish makes src the Source of who in a room; a former one is closed with
@@ -340,16 +357,16 @@ func (s *Server) Snapshot(ctx context.Context, room string) (image.Image, error)
 	return r.snapshot(ctx)
 }
 
-// common returns the server's most preferred codec of a kind that it encodes
-// and a receiver takes, or nil.
-func (s *Server) common(k codec.Kind, takes []string) *codec.Codec {
+// common returns the codecs of a kind that the server encodes and a receiver
+// takes, in the server's order.
+func (s *Server) common(k codec.Kind, takes []string) (both codec.Set) {
 	for _, c := range s.codecs.Of(k) {
 		if c.NewVideoEncoder == nil && c.NewAudioEncoder == nil {
 			continue
 		}
 		if slices.ContainsFunc(takes, func(name string) bool { return strings.EqualFold(name, c.Name) }) {
-			return c
+			both = append(both, c)
 		}
 	}
-	return nil
+	return both
 }

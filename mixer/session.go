@@ -35,6 +35,7 @@ type State struct {
 	Levelling    bool          `json:"levelling"` // brings talkers to a common loudness
 	Denoising    bool          `json:"denoising"` // takes noise out of every sender's sound
 	Layouts      []CanvasState `json:"layouts"`
+	Savings      []Saving      `json:"savings,omitempty"` // while the server's budget is spent, in order
 }
 
 // Member is one participant in a State.

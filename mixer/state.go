@@ -28,6 +28,7 @@ func (r *Room) state() State {
 			st.Speaker = m.id.ID
 		}
 	}
+	st.Savings = r.savings
 	for _, c := range r.canvases {
 		st.Layouts = append(st.Layouts, c.describe())
 	}

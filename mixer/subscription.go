@@ -2,6 +2,7 @@ package mixer
 
 import (
 	"sync"
+	"time"
 
 	"mixdown/codec"
 )
@@ -12,9 +13,9 @@ type Subscription struct {
 	room  *Room
 	who   *member
 	sink  Sink
-	video *codec.Codec // nil: takes no pictures
-	audio *codec.Codec // nil: takes no sound
-	spec  TierSpec     // the room's goroutine only
+	video []*codec.Codec // that it takes, in the server's order; empty: no pictures
+	audio *codec.Codec   // nil: takes no sound
+	spec  TierSpec       // the room's goroutine only
 
 	mu            sync.Mutex
 	current, next *Tier
@@ -94,8 +95,9 @@ func (s *Subscription) end() {
 	s.current, s.next, s.closed = nil, nil, true
 }
 
-// follow moves s to t from the room's goroutine.
-func (s *Subscription) follow(t *Tier) {
+// follow moves s to t from the room's goroutine; hold is how long t's keyframe
+// may be waited for.
+func (s *Subscription) follow(t *Tier, hold time.Duration) {
 	s.mu.Lock()
 	old := s.next
 	newcomer := s.current == nil
@@ -109,7 +111,6 @@ func (s *Subscription) follow(t *Tier) {
 	s.mu.Unlock()
 	if moves {
 		t.add(s)
-		hold := s.room.server.cfg.KeyframeHold
 		if newcomer {
 			hold = s.room.server.cfg.JoinHold
 		}

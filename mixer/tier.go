@@ -31,6 +31,12 @@ type Tier struct {
 
 	listeners atomic.Pointer[[]*Subscription] // replaced by the room's goroutine
 	emptied   time.Time                       // when the last listener left; the room's goroutine only
+	toll      toll                            // too
+	deadlines uint64                          // that measure has seen; too
+	lateness  time.Duration                   // too
+
+	divide atomic.Int32            // every so many deadlines make a picture; replaced by the room's goroutine
+	policy atomic.Pointer[refresh] // too
 
 	mu      sync.Mutex
 	keyDue  time.Time // zero: no keyframe is asked for
@@ -43,13 +49,19 @@ type Tier struct {
 	cutter  codec.Packetizer
 	shots   []compositor.Shot
 	places  []compositor.Rect
+	faces   []face
+	fresh   []bool
+	shown   []compositor.Shot // ID and Seq of what stands in each place
+	number  uint64            // of the picture
 
 	cancel context.CancelFunc
 	done   chan struct{}
 
 	count struct {
 		pictures, skipped, dropped, keyframes, tiles, bytes, packets, errors atomic.Uint64
-		composeTime, encodeTime                                              atomic.Int64 // ns
+		composeTime, encodeTime                                              atomic.Int64 // ns of computing
+		deadlines                                                            atomic.Uint64
+		lateness                                                             atomic.Int64 // ns, of all deadlines
 	}
 }
 
@@ -59,6 +71,8 @@ func newTier(ctx context.Context, r *Room, key tierKey, c *canvas, cod *codec.Co
 		stream: r.server.streams.Add(1), bitrate: key.spec.Bitrate, done: make(chan struct{}),
 	}
 	t.listeners.Store(&[]*Subscription{})
+	t.divide.Store(1)
+	t.policy.Store(&refresh{})
 	ctx, t.cancel = context.WithCancel(ctx)
 	go t.run(ctx)
 	return t
@@ -94,12 +108,17 @@ func (t *Tier) run(ctx context.Context) {
 	defer t.close()
 	interval := time.Second / time.Duration(t.key.spec.FPS)
 	clock := newClock(time.Now().Add(t.phase%interval), interval, timerSleep)
-	for {
+	for deadlines := 0; ; {
 		deadline, skipped, ok := clock.wait(ctx, interval)
 		if !ok {
 			return
 		}
 		t.count.skipped.Add(uint64(skipped))
+		t.count.deadlines.Add(1)
+		t.count.lateness.Add(int64(time.Since(deadline) + time.Duration(skipped)*interval))
+		if deadlines++; deadlines%int(t.divide.Load()) != 0 {
+			continue
+		}
 		if err := t.step(deadline); err != nil {
 			t.count.errors.Add(1)
 			t.room.logNow("tier", fmt.Errorf("tier %s %s of canvas %q: %w", t.key.spec.Name, t.key.codec, t.key.canvas, err))
@@ -115,9 +134,9 @@ func (t *Tier) step(now time.Time) error {
 	if err := t.open(); err != nil {
 		return err
 	}
-	start := time.Now()
+	start := threadTime()
 	tiles, err := t.compose(now)
-	t.count.composeTime.Add(int64(time.Since(start)))
+	t.count.composeTime.Add(int64(threadTime() - start))
 	t.count.tiles.Add(uint64(tiles))
 	if err != nil {
 		// The tile that failed is drawn as a name; the picture goes on.
@@ -131,9 +150,9 @@ func (t *Tier) step(now time.Time) error {
 			return fmt.Errorf("set %d bit/s: %w", bitrate, err)
 		}
 	}
-	start = time.Now()
+	start = threadTime()
 	unit, err := t.encoder.Encode(t.picture.Frame(), now.Sub(t.room.epoch), key)
-	t.count.encodeTime.Add(int64(time.Since(start)))
+	t.count.encodeTime.Add(int64(threadTime() - start))
 	if err != nil {
 		t.requestKey(0)
 		return fmt.Errorf("encode: %w", err)
@@ -192,13 +211,50 @@ func (t *Tier) compose(now time.Time) (int, error) {
 	p := t.canvas.plan.Load()
 	// A picture is seen until the next one: the middle of that time is what its
 	// sound is to meet.
-	half := time.Second / time.Duration(2*t.key.spec.FPS)
+	half := time.Second * time.Duration(t.divide.Load()) / time.Duration(2*t.key.spec.FPS)
 	t.shots = p.shoot(t.shots, now.Add(half), &t.room.server.cfg)
 	defer releaseShots(t.shots)
 	if len(t.places) != len(t.shots) {
 		t.places = compositor.Grid(len(t.shots), t.key.spec.Width, t.key.spec.Height)
 	}
+	t.keep()
 	return t.picture.Compose(t.places, t.shots)
+}
+
+// keep leaves what stands in the places that the policy does not draw now.
+func (t *Tier) keep() {
+	t.faces = t.faces[:0]
+	canvas := float64(t.key.spec.Width * t.key.spec.Height)
+	for i, shot := range t.shots {
+		share := 0.
+		if i < len(t.places) {
+			share = float64(t.places[i].W*t.places[i].H) / canvas
+		}
+		t.faces = append(t.faces, face{shot.Speaking, share})
+	}
+	t.fresh = t.policy.Load().due(t.fresh, t.number, t.faces)
+	t.number++
+	if len(t.shown) != len(t.shots) {
+		t.shown = make([]compositor.Shot, len(t.shots))
+	}
+	for i := range t.shots {
+		shot, shown := &t.shots[i], &t.shown[i]
+		if t.fresh[i] || shot.ID != shown.ID {
+			*shown = compositor.Shot{ID: shot.ID, Seq: shot.Seq}
+		}
+		shot.Seq = shown.Seq // an equal one is not drawn again
+	}
+}
+
+// measure takes the counters: how many deadlines there were since it was last
+// called, and how late they were, summed, in intervals.
+func (t *Tier) measure() (deadlines int, late float64) {
+	c := &t.count
+	t.toll.note(c.pictures.Load()+c.dropped.Load(), time.Duration(c.composeTime.Load()+c.encodeTime.Load()))
+	n, lateness := c.deadlines.Load(), time.Duration(c.lateness.Load())
+	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)*float64(t.key.spec.FPS)/float64(time.Second)
+	t.deadlines, t.lateness = n, lateness
+	return deadlines, late
 }
 
 // due takes what was asked of the encoder: a keyframe, a new rate (0: none).

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"mixdown/codec"
 	"mixdown/compositor"
 )
 
@@ -18,18 +17,18 @@ func (r *Room) update() {
 	if r.snapshots > 0 {
 		used[gallery] = true
 	}
-	wants := map[*Subscription]tierKey{}
-	for _, m := range r.members {
-		if m.sub == nil || m.sub.video == nil {
-			continue
-		}
-		key := tierKey{canvas: canvasFor(m, people), codec: m.sub.video.Name, spec: m.sub.spec}
-		wants[m.sub], used[key.canvas] = key, true
+	wants := r.wanted(people, r.savings)
+	for _, key := range wants {
+		used[key.canvas] = true
 	}
 	r.arrange(people, used, r.videoTime(now))
 	for s, key := range wants {
-		s.follow(r.tier(key, s.video))
+		s.follow(r.tier(key), r.moveHold)
 	}
+	for key, t := range r.tiers {
+		r.ease(t, key.spec)
+	}
+	r.restSenders(now)
 	r.prune(now)
 	r.watchSenders(people)
 	r.updateSound()
@@ -93,14 +92,14 @@ func (r *Room) drawn(canvas string) bool {
 }
 
 // tier finds or opens the tier of that key.
-func (r *Room) tier(key tierKey, c *codec.Codec) *Tier {
+func (r *Room) tier(key tierKey) *Tier {
 	t := r.tiers[key]
 	if t == nil {
 		// Phases a golden ratio apart keep any number of encoders from starting
 		// in the same moment.
 		r.opened++
 		phase := time.Duration(float64(r.opened) * 0.618 * float64(time.Second/time.Duration(key.spec.FPS)))
-		t = newTier(r.ctx, r, key, r.canvases[key.canvas], c, phase)
+		t = newTier(r.ctx, r, key, r.canvases[key.canvas], r.server.codecs.Find(key.codec), phase)
 		if bps := r.rates[key.spec.Name]; bps > 0 {
 			t.setBitrate(bps)
 		}
@@ -108,6 +107,19 @@ func (r *Room) tier(key tierKey, c *codec.Codec) *Tier {
 		r.log.Info("tier opened", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
 	}
 	return t
+}
+
+// ease tells a tier what it is to save.
+func (r *Room) ease(t *Tier, spec TierSpec) {
+	divide, policy := int32(1), refresh{}
+	if r.saves(Halve, spec.Name) {
+		divide = 2
+	}
+	if r.saves(Rest, spec.Name) {
+		policy = sparse(r.pace(spec))
+	}
+	t.divide.Store(divide)
+	t.policy.Store(&policy)
 }
 
 // prune takes listeners that moved on from their former tiers, and closes
@@ -132,6 +144,7 @@ func (r *Room) prune(now time.Time) {
 // all senders for what their largest tile needs.
 func (r *Room) watchSenders(people []*member) {
 	asks := make(map[*member]Ask, len(people))
+	shares := make(map[*member]float64, len(people))
 	need := func(c string, width, height, fps int) {
 		seats := r.canvases[c].plan.Load().seats
 		for i, place := range compositor.Grid(len(seats), width, height) {
@@ -142,13 +155,14 @@ func (r *Room) watchSenders(people []*member) {
 					a.Width, a.Height = place.W, place.H
 				}
 				a.FPS = max(a.FPS, fps)
+				shares[m] = max(shares[m], float64(place.W*place.H)/float64(width*height))
 				asks[m] = a
 			}
 		}
 	}
 	for key, t := range r.tiers {
 		if !t.empty() {
-			need(key.canvas, key.spec.Width, key.spec.Height, key.spec.FPS)
+			need(key.canvas, key.spec.Width, key.spec.Height, r.pace(key.spec))
 		}
 	}
 	if r.snapshots > 0 {
@@ -156,7 +170,11 @@ func (r *Room) watchSenders(people []*member) {
 	}
 	for _, m := range people {
 		a := asks[m]
+		m.share = shares[m]
 		a.Active = a.Active && !m.videoHidden.Load()
+		if m.pub.resting.Load() {
+			a.FPS = min(a.FPS, restingFPS)
+		}
 		a.Bitrate = askBitrate(a)
 		m.pub.want(a.Active)
 		if a != m.ask {
@@ -176,10 +194,16 @@ func askBitrate(a Ask) int {
 	return min(max(bps, 60_000), 1_700_000) / 10_000 * 10_000
 }
 
+// restingFPS is what a sender is asked for of whom only stills are seen.
+const restingFPS = 5
+
 // housekeep does what no message starts.
 func (r *Room) housekeep(now time.Time) {
 	r.prune(now)
 	r.arrangeUsed()
+	if r.restSenders(now) {
+		r.watchSenders(r.publishers())
+	}
 	if f := r.fingerprint(now); f != r.dynamics {
 		r.dynamics = f
 		r.publishState()

@@ -27,18 +27,19 @@ import (
 // Config is all that an operator decides. The koanf tags are the keys of the
 // YAML file; MIXDOWN_HTTP_ADDR is the key http.addr in the environment.
 type Config struct {
-	DataDir string       `koanf:"data_dir"` // keys, rooms and certificates are kept there
-	Workers int          `koanf:"decode_workers"`
-	Log     LogConfig    `koanf:"log"`
-	HTTP    HTTPConfig   `koanf:"http"`
-	HTTPS   HTTPSConfig  `koanf:"https"`
-	TLS     TLSConfig    `koanf:"tls"`
-	RTC     RTCConfig    `koanf:"rtc"`
-	API     APIConfig    `koanf:"api"`
-	Rooms   RoomsConfig  `koanf:"rooms"`
-	Ladder  []TierConfig `koanf:"ladder"` // best first; the first is the default
-	Sound   SoundConfig  `koanf:"sound"`
-	Limits  LimitsConfig `koanf:"limits"`
+	DataDir string        `koanf:"data_dir"` // keys, rooms and certificates are kept there
+	Workers int           `koanf:"decode_workers"`
+	Budget  time.Duration `koanf:"budget"` // of encoding, composing and decoding a second; 0: three quarters of the cores
+	Log     LogConfig     `koanf:"log"`
+	HTTP    HTTPConfig    `koanf:"http"`
+	HTTPS   HTTPSConfig   `koanf:"https"`
+	TLS     TLSConfig     `koanf:"tls"`
+	RTC     RTCConfig     `koanf:"rtc"`
+	API     APIConfig     `koanf:"api"`
+	Rooms   RoomsConfig   `koanf:"rooms"`
+	Ladder  []TierConfig  `koanf:"ladder"` // best first; the first is the default
+	Sound   SoundConfig   `koanf:"sound"`
+	Limits  LimitsConfig  `koanf:"limits"`
 }
 
 // LogConfig says what is logged, and how.
@@ -154,6 +155,7 @@ func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m.Sound = mixer.SoundSpec(c.Sound)
 	m.NewDenoiser = func(rate, channels int) (audio.Denoiser, error) { return speex.NewDenoiser(rate, channels) }
 	m.DecodeWorkers = c.Workers
+	m.Budget = c.Budget
 	m.Limits = mixer.Limits{Pixels: c.Limits.Pixels, FPS: c.Limits.FPS, Decode: c.Limits.Decode}
 	m.Log = log
 	m.Ladder = nil

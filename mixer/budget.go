@@ -1,0 +1,198 @@
+package mixer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Times of the budget, in periods of half a second.
+const (
+	budgetPeriod  = 500 * time.Millisecond
+	overPeriods   = 2   // that load is too much before something is saved: a keyframe is no overload
+	calmPeriods   = 4   // that load is low before something is given back
+	settlePeriods = 4   // until a step shows in what is measured
+	trustPeriods  = 120 // of calm, after which half of a doubt is forgotten
+)
+
+// Loads, as shares. Between calm and too much nothing changes, so that the
+// budget does not swing.
+const (
+	aimLoad  = .9  // of the budget, that saving aims at
+	calmLoad = .85 // of the budget, and of the cores, that may be in use after giving back
+	maxCPU   = .95 // of the cores
+	maxLate  = .3  // of an interval, mean of all clocks
+	calmLate = .1
+)
+
+// maxDoubt bounds how many times dearer than estimated a step back may be
+// thought to be.
+const maxDoubt = 8
+
+// usage is what the process did in one period, and what it could save.
+type usage struct {
+	demand  time.Duration // of encoding, composing and decoding a second, if no clock came late
+	cpu     float64       // share of the machine's cores that the whole process took
+	late    float64       // mean lateness of the clocks, in their intervals
+	behind  bool          // decoders drop what they do not get to
+	options []option      // what could be saved
+	held    []place       // what is being saved
+}
+
+// place is one Saving in one room.
+type place struct {
+	room string
+	Saving
+}
+
+// option is a place and what it is worth: time saved, or to be spent again, a
+// second.
+type option struct {
+	place
+	worth time.Duration
+}
+
+// budget decides what is saved and what is given back. It knows no clock and no
+// room: it is told what was measured, one period after the other.
+type budget struct {
+	limit  time.Duration // a second
+	taken  []option      // in the order they were taken
+	coming []effect
+	doubt  float64 // at least 1: by how much giving back has to be affordable
+	over   int     // periods in a row
+	calm   int
+	since  int // periods since something was given back
+	full   bool
+}
+
+// effect is a change of demand that has been caused and not been measured yet.
+type effect struct {
+	left  int // periods
+	worth time.Duration
+}
+
+func newBudget(limit time.Duration) *budget {
+	return &budget{limit: limit, doubt: 1, since: trustPeriods}
+}
+
+// step takes one period's usage and returns what is to be saved from now on
+// and what is to be given back. One of the two is empty.
+func (b *budget) step(u usage) (save, back []option) {
+	b.taken = slices.DeleteFunc(b.taken, func(o option) bool { return !slices.Contains(u.held, o.place) })
+	saving, demand := b.settle(u.demand)
+	strained := u.cpu > maxCPU || u.late > maxLate
+	// What only shows in clocks and cores is waited for before more is saved.
+	over := demand > b.limit || strained && !saving
+	switch {
+	case over:
+		b.over, b.calm = b.over+1, 0
+	case u.demand > b.part(calmLoad) || u.cpu > calmLoad || u.late > calmLate || u.behind:
+		b.over, b.calm = 0, 0
+	default:
+		b.over, b.calm = 0, b.calm+1
+	}
+	b.since++
+	if b.calm > 0 && b.calm%trustPeriods == 0 {
+		b.doubt = max(1, b.doubt/2)
+	}
+	b.admit(u, over, saving)
+	switch {
+	case b.over >= overPeriods:
+		save = b.save(u.options, demand)
+	case u.behind && !over && !saving:
+		// There are cores to spare, the decoding pool alone is too small: only what
+		// is not decoded helps.
+		save = first(u.options, Stills)
+	case b.calm >= min(calmPeriods*int(b.doubt), 3*calmPeriods):
+		back = b.giveBack(demand)
+	}
+	if len(save) > 0 && b.since <= 2*settlePeriods {
+		b.doubt = min(2*b.doubt, maxDoubt) // it was too early
+		b.since = trustPeriods
+	}
+	for _, o := range save {
+		b.taken = append(b.taken, o)
+		b.coming = append(b.coming, effect{settlePeriods, -o.worth})
+	}
+	for _, o := range back {
+		b.taken = slices.DeleteFunc(b.taken, func(t option) bool { return t.place == o.place })
+		b.coming = append(b.coming, effect{settlePeriods, o.worth})
+		b.since = 0
+	}
+	return save, back
+}
+
+// settle lets a period pass and returns the demand to come, and whether savings
+// are among what has not shown yet.
+func (b *budget) settle(demand time.Duration) (saving bool, after time.Duration) {
+	b.coming = slices.DeleteFunc(b.coming, func(e effect) bool { return e.left == 0 })
+	for i := range b.coming {
+		b.coming[i].left--
+		demand += b.coming[i].worth
+		saving = saving || b.coming[i].worth < 0
+	}
+	return saving, demand
+}
+
+// admit decides whether there is room for newcomers: not while it is too much
+// and nothing is left to save, and then not before it is clearly less.
+func (b *budget) admit(u usage, over, saving bool) {
+	switch {
+	case b.over >= overPeriods && len(u.options) == 0 && !saving:
+		b.full = true
+	case !over && u.demand < b.part(aimLoad) && u.cpu < aimLoad && u.late < maxLate:
+		b.full = false
+	}
+}
+
+// save chooses from the first kind that is left, what saves most first, until it
+// is enough. A few at a time: each makes keyframes in its room.
+func (b *budget) save(options []option, demand time.Duration) []option {
+	excess := demand - b.part(aimLoad)
+	if demand <= b.limit {
+		excess = b.limit / 4 // it is the machine that is too small today; by how much, nobody knows
+	}
+	kind := slices.Clone(options)
+	slices.SortFunc(kind, func(x, y option) int {
+		return cmp.Or(cmp.Compare(x.Step, y.Step), cmp.Compare(y.worth, x.worth), cmp.Compare(x.room, y.room), cmp.Compare(x.Tier, y.Tier))
+	})
+	if i := slices.IndexFunc(kind, func(o option) bool { return o.Step != kind[0].Step }); i >= 0 {
+		kind = kind[:i]
+	}
+	at := max(2, (len(kind)+3)/4)
+	for i, o := range kind {
+		if i == at || excess <= 0 {
+			return kind[:i]
+		}
+		excess -= o.worth
+	}
+	return kind
+}
+
+// giveBack chooses, in the reverse order, what is affordable again.
+func (b *budget) giveBack(demand time.Duration) []option {
+	order := slices.Clone(b.taken)
+	slices.Reverse(order)
+	slices.SortStableFunc(order, func(x, y option) int { return cmp.Compare(y.Step, x.Step) })
+	left := b.part(calmLoad) - demand
+	at := max(2, (len(order)+5)/6)
+	for i, o := range order {
+		if left -= time.Duration(float64(o.worth) * b.doubt); i == at || left < 0 {
+			return order[:i]
+		}
+	}
+	return order
+}
+
+func (b *budget) part(share float64) time.Duration { return time.Duration(share * float64(b.limit)) }
+
+// first returns the most valuable option of one kind, if there is one.
+func first(options []option, s Step) []option {
+	var best []option
+	for _, o := range options {
+		if o.Step == s && (best == nil || o.worth > best[0].worth) {
+			best = []option{o}
+		}
+	}
+	return best
+}

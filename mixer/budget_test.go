@@ -1,0 +1,237 @@
+package mixer
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// plant is a server as the budget sees it: what it spends follows from what is
+// saved, and shows a period later.
+type plant struct {
+	base      time.Duration // that nothing saves
+	options   []option
+	factor    float64 // of what giving back costs, above what was promised
+	cpu, late float64
+	behind    bool
+	held      []place
+	shown     time.Duration
+}
+
+// rooms makes a plant of n rooms with everything to save, each worth 200 ms.
+func rooms(n int) *plant {
+	p := &plant{}
+	for i := range n {
+		room := fmt.Sprintf("room%02d", i)
+		for _, o := range []struct {
+			Saving
+			ms int
+		}{
+			{Saving{Step: Converge}, 30}, {Saving{Merge, "720p", "360p"}, 80}, {Saving{Step: Halve, Tier: "360p"}, 40},
+			{Saving{Step: Rest, Tier: "360p"}, 20}, {Saving{Step: Stills}, 30},
+		} {
+			p.options = append(p.options, option{place{room, o.Saving}, time.Duration(o.ms+i) * time.Millisecond})
+		}
+	}
+	return p
+}
+
+func (p *plant) demand() time.Duration {
+	sum := p.base
+	for _, o := range p.options {
+		if !slices.Contains(p.held, o.place) {
+			sum += o.worth
+		}
+	}
+	return sum
+}
+
+// run steps b that many periods and returns all that was saved and given back.
+func (p *plant) run(b *budget, periods int) (saved, back []option) {
+	for range periods {
+		u := usage{demand: p.shown, cpu: p.cpu, late: p.late, behind: p.behind, held: slices.Clone(p.held)}
+		if u.demand == 0 {
+			u.demand = p.demand()
+		}
+		for _, o := range p.options {
+			if !slices.Contains(p.held, o.place) {
+				if p.factor > 0 {
+					o.worth = time.Duration(float64(o.worth) / p.factor)
+				}
+				u.options = append(u.options, o)
+			}
+		}
+		p.shown = p.demand()
+		s, g := b.step(u)
+		for _, o := range s {
+			p.held = append(p.held, o.place)
+		}
+		for _, o := range g {
+			p.held = slices.DeleteFunc(p.held, func(h place) bool { return h == o.place })
+		}
+		saved, back = append(saved, s...), append(back, g...)
+	}
+	return saved, back
+}
+
+func steps(options []option) (out []Step) {
+	for _, o := range options {
+		out = append(out, o.Step)
+	}
+	return out
+}
+
+const seconds = int(time.Second / budgetPeriod)
+
+func TestBudgetSavesInOrder(t *testing.T) {
+	for _, n := range []int{1, 4, 25} {
+		p := rooms(n)
+		full := p.demand()
+		b := newBudget(full)
+		if saved, _ := p.run(b, 60*seconds); len(saved) > 0 {
+			t.Fatalf("%d rooms: within the budget, %v is saved", n, saved)
+		}
+
+		// Twice as much as there is: all of it comes to less than half, so it has to
+		// stop on the way.
+		b.limit = full / 2
+		saved, back := p.run(b, 30*seconds)
+		if got := steps(saved); !slices.IsSorted(got) || got[0] != Converge || got[len(got)-1] < Merge {
+			t.Errorf("%d rooms: saved in the order %v", n, got)
+		}
+		if len(back) > 0 || b.full || p.demand() > b.limit {
+			t.Errorf("%d rooms: %d given back, full %v, %v of %v", n, len(back), b.full, p.demand(), b.limit)
+		}
+		if !slices.ContainsFunc(p.options, func(o option) bool { return !slices.Contains(p.held, o.place) }) {
+			t.Errorf("%d rooms: more is saved than needed", n)
+		}
+		if saved, back := p.run(b, 600*seconds); len(saved)+len(back) > 0 {
+			t.Errorf("%d rooms: it swings: %v, %v", n, saved, back)
+		}
+
+		b.limit = 3 * full / 2 // relief
+		_, back = p.run(b, 10*seconds)
+		if len(p.held) > 0 {
+			t.Errorf("%d rooms: 10 s after relief %v is still saved", n, p.held)
+		}
+		if got := steps(back); !slices.IsSortedFunc(got, func(a, b Step) int { return int(b - a) }) {
+			t.Errorf("%d rooms: given back in the order %v", n, got)
+		}
+	}
+}
+
+// Of one kind, what saves most goes first, and a room at a time.
+func TestBudgetChoosesByWorth(t *testing.T) {
+	p := rooms(8)
+	b := newBudget(p.demand() - 40*time.Millisecond)
+	saved, _ := p.run(b, 10*seconds)
+	if len(saved) < 2 || saved[0].room != "room07" || saved[1].room != "room06" {
+		t.Errorf("saved %v", saved)
+	}
+}
+
+func TestBudgetRefusesLast(t *testing.T) {
+	p := rooms(3)
+	p.base = time.Second
+	b := newBudget(500 * time.Millisecond)
+	for range 60 * seconds {
+		p.run(b, 1)
+		if b.full && len(p.held) < len(p.options) {
+			t.Fatalf("newcomers are refused with %d of %d saved", len(p.held), len(p.options))
+		}
+	}
+	if !b.full {
+		t.Fatal("all is saved, it is too much, and newcomers come in")
+	}
+	p.base = 440 * time.Millisecond // just under: neither newcomers nor more for those here
+	p.run(b, 20*seconds)
+	if b.full || len(p.held) == 0 {
+		t.Errorf("full %v with %d saved", b.full, len(p.held))
+	}
+	p.base = 0
+	b.limit = time.Second
+	p.run(b, 10*seconds)
+	if b.full || len(p.held) > 0 {
+		t.Errorf("10 s after relief: full %v, %d saved", b.full, len(p.held))
+	}
+}
+
+// When a step back turns out dearer than promised it is tried ever less often,
+// and yet all comes back with relief.
+func TestBudgetLearns(t *testing.T) {
+	p := rooms(1)
+	p.factor = 4
+	// Without the merge it is too much, and the merge promises to be affordable.
+	b := newBudget(165 * time.Millisecond)
+	saved, back := p.run(b, 180*seconds)
+	if n := len(back); n < 1 || n > 8 || len(saved) > n+2 {
+		t.Errorf("%d given back, %d saved in three minutes of the same load", n, len(saved))
+	}
+	b.limit *= 3
+	p.run(b, 10*seconds)
+	if len(p.held) > 0 {
+		t.Errorf("10 s after relief %v is still saved", p.held)
+	}
+}
+
+// Others may use the machine: then clocks come late while little is spent.
+func TestBudgetFollowsClocks(t *testing.T) {
+	p := rooms(2)
+	b := newBudget(10 * p.demand())
+	p.late = .6
+	saved, _ := p.run(b, 60*seconds)
+	if got := steps(saved); len(saved) != len(p.options) || !slices.IsSorted(got) || !b.full {
+		t.Errorf("saved %v, full %v", got, b.full)
+	}
+	p.late = .2 // better, not good: nothing moves
+	if saved, back := p.run(b, 60*seconds); len(saved)+len(back) > 0 || b.full {
+		t.Errorf("saved %v, given back %v, full %v", saved, back, b.full)
+	}
+	p.late = 0
+	p.run(b, 10*seconds)
+	if len(p.held) > 0 {
+		t.Errorf("10 s after relief %v is still saved", p.held)
+	}
+}
+
+// A keyframe is no overload.
+func TestBudgetWaitsOutAPeak(t *testing.T) {
+	p := rooms(2)
+	b := newBudget(p.demand() * 11 / 10)
+	p.run(b, 2)
+	for range 50 {
+		p.base = p.demand()
+		if saved, _ := p.run(b, 1); len(saved) > 0 {
+			t.Fatalf("saved %v", saved)
+		}
+		p.base = 0
+		if saved, _ := p.run(b, 4); len(saved) > 0 {
+			t.Fatalf("saved %v", saved)
+		}
+	}
+}
+
+// A pool that is too small for its senders on a machine with time to spare is
+// helped by decoding less, and by nothing else.
+func TestBudgetHelpsDecoders(t *testing.T) {
+	p := rooms(2)
+	b := newBudget(10 * p.demand())
+	p.behind = true
+	saved, _ := p.run(b, 20*seconds)
+	if got := steps(saved); !slices.Equal(got, []Step{Stills, Stills}) || b.full {
+		t.Errorf("saved %v", got)
+	}
+}
+
+// What a room has stopped saving by itself is not given back to it.
+func TestBudgetForgets(t *testing.T) {
+	p := rooms(2)
+	b := newBudget(p.demand() / 2)
+	p.run(b, 10*seconds)
+	p.held, p.options = nil, nil // both rooms are gone
+	_, back := p.run(b, 1)
+	if len(b.taken)+len(back) > 0 {
+		t.Errorf("%v is still taken, %v given back", b.taken, back)
+	}
+}
