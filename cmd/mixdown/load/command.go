@@ -35,6 +35,7 @@ type Command struct {
 	Prefix        string        `help:"What bots' identities begin with (default: bot and three random digits, so that two runs do not take each other's places)." placeholder:"TEXT"`
 	First         int           `help:"Number of the first bot. Another run in the same room needs other numbers." default:"0" placeholder:"N"`
 	StartInterval time.Duration `help:"Time between two joins." default:"50ms"`
+	Hostile       []string      `help:"Send in hostile senders beside the bots, one of each kind: truncated, contradictory, huge, tiny, resize, bomb, timestamps, ssrcs, garbage, keyframes, opus, feedback, stun, or all." placeholder:"KIND"`
 	Tier          string        `help:"The tier of the mix to ask for." placeholder:"NAME"`
 	Insecure      bool          `help:"Accept a self-signed certificate."`
 	Verbose       bool          `help:"Log what each bot goes through." short:"v"`
@@ -62,6 +63,12 @@ func (c *Command) Validate() error {
 	}
 	if c.Rooms > 1 && c.JoinKey != "" {
 		return errors.New("--join-key opens one room: --rooms wants the server's key pair")
+	}
+	if _, err := parseHostile(c.Hostile); err != nil {
+		return err
+	}
+	if len(c.Hostile) > 0 && c.Rooms > 1 {
+		return errors.New("--hostile goes into one room: leave --rooms out")
 	}
 	if c.Bots+c.Viewers == 0 {
 		return errors.New("--bots 0 --viewers 0: nobody is to join")

@@ -71,6 +71,8 @@ type Report struct {
 	Summary Summary   `json:"summary"`
 	Clients []Client  `json:"clients"`
 	CPU     float64   `json:"cpu_cores"` // that the bots took themselves
+
+	Hostile []HostileReport `json:"hostile,omitempty"`
 }
 
 // Summary is the outcome over all clients.
@@ -299,6 +301,11 @@ asked         %d keyframes of the bots
 		_, err = fmt.Fprintf(w, `tiles         %d of %d seen; age p50 %.0f ms, p95 %.0f ms, max %.0f ms
 tones         %d of %d heard, within %.1f dB; own tone %s dB%s; %d out of turn
 `, s.TilesSeen, s.Tiles, s.AgeP50, s.AgeP95, s.AgeMax, s.TonesHeard, s.Tones, s.ToneSpread, ownTone(s.OwnTone), note, s.Strange)
+	}
+	for _, h := range r.Hostile {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "hostile       %s: %d packets in %d sessions %s\n", h.Kind, h.Packets, h.Sessions, h.Error)
+		}
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(w, "load itself   %.2f cores\n", r.CPU)

@@ -74,7 +74,13 @@ func (c *Command) run(ctx context.Context, codecs codec.Set, out io.Writer, prog
 			return err
 		}
 	}
+	kinds, err := parseHostile(c.Hostile)
+	if err != nil {
+		return err
+	}
+	hostile := startHostile(ctx, kinds, door, codecs, log)
 	report := c.stay(ctx, bots, progress)
+	report.Hostile = hostile.stop()
 	closeListeners(bots, log)
 	table := out
 	if c.JSON == "-" {
