@@ -14,7 +14,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 WEB := api/web
 WEB_SRC := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' 2>/dev/null)
 
-.PHONY: help run load build page test nat lint fuzz bench docker clean setup-build setup-run setup-lint setup-test
+.PHONY: help run load build page test nat lint fuzz bench docker clean setup-build setup-run setup-bench setup-lint setup-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,7 +50,7 @@ lint: setup-lint page ## gofmt, go vet, staticcheck, shellcheck, tsc
 fuzz: setup-build ## every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
-bench: setup-run build ## measure each stage and the whole server; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
+bench: setup-bench build ## measure each stage, the whole server, and others at the same job; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
 	@scripts/bench.sh
 
 docker: ## build the image mixdown:latest
@@ -60,5 +60,5 @@ clean: ## remove what was built; keeps fetched tools and data/
 	rm -rf bin $(WEB)/node_modules
 	find $(WEB)/dist -mindepth 1 -not -name .gitkeep -delete
 
-setup-build setup-run setup-lint setup-test:
+setup-build setup-run setup-bench setup-lint setup-test:
 	@scripts/setup.sh $(@:setup-%=%)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing for a stage of the Makefile: build, run, lint, test.
+# Installs what is missing for a stage of the Makefile: build, run, bench, lint,
+# test.
 # Looks first and touches nothing when nothing is missing, so that a second run
 # is instant and works without a network.
 set -euo pipefail
@@ -13,13 +14,15 @@ packages=(
   libvpx-dev libaom-dev libx264-dev libyuv-dev libopus-dev libopusfile-dev libspeexdsp-dev
 )
 speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
+others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good)
 browsers=(chromium firefox-esr libnss3-tools iproute2 nftables)
 case $stage in
   build) ;;
   run)   packages+=("${speech[@]}") ;;
+  bench) packages+=("${speech[@]}" "${others[@]}") ;;
   lint)  packages+=(shellcheck) ;;
   test)  packages+=("${speech[@]}" "${browsers[@]}") ;;
-  *)     echo "setup: no stage \"$stage\": want build, run, lint or test" >&2; exit 2 ;;
+  *)     echo "setup: no stage \"$stage\": want build, run, bench, lint or test" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*" >&2; }

@@ -31,6 +31,9 @@ const (
 	nameGst    = "gstreamer"
 )
 
+// programs are what the others need to be installed.
+var programs = map[string]string{nameFFmpeg: "ffmpeg", nameGst: "gst-launch-1.0"}
+
 // Turn is one contestant's turn at the job.
 type Turn struct {
 	Who   string
@@ -289,6 +292,17 @@ func contest(ctx context.Context, cfg Config, r *Report) error {
 	}
 	defer os.RemoveAll(dir)
 	var files []string
+	cfg.Contestants = slices.DeleteFunc(slices.Clone(cfg.Contestants), func(who string) bool {
+		program := programs[who]
+		if program == "" {
+			return false
+		}
+		_, err := exec.LookPath(program)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench: leaving out %s: %v\n", who, err)
+		}
+		return err != nil
+	})
 	if slices.Contains(cfg.Contestants, nameFFmpeg) || slices.Contains(cfg.Contestants, nameGst) {
 		seconds := int((cfg.Settle + cfg.Window).Seconds()) + 8
 		for id := range all.n {
