@@ -9,7 +9,7 @@ flags=(-binary bin/mixdown -docs docs)
 if [ -n "${BENCH_QUICK:-}" ]; then
   mkdir -p .cache/bench
   flags=(-binary bin/mixdown -docs .cache/bench -runs 1 -benchtime 20ms -settle 1s -window 3s
-    -bots 4,9 -profiles 9 -rooms 3x3 -long 5s -viewers 20)
+    -bots "4,9" -profiles 9 -rooms 3x3 -long 5s -viewers 20)
 fi
 go build -o .cache/bench-runner ./cmd/bench
 exec .cache/bench-runner "${flags[@]}" "$@"
