@@ -220,7 +220,7 @@ func fanOutMarkdown(rows []FanOut) string {
 
 One sender, and viewers of one tier in another process of this machine: real DTLS and SRTP, but the viewers only count what comes in.
 The time of a packet is the server's CPU time, the kernel's share of its system calls included, above that with one viewer; on loopback
-that share holds the receiver's half of the network stack, too. Memory and goroutines likewise. Joining takes both ends' CPU time.
+that share holds the receiver's half of the network stack, too, but for waking anybody: the viewers look into their sockets by the clock. Memory and goroutines likewise. Joining takes both ends' CPU time.
 
 | viewers | server, cores | packets/s | µs a packet | kb/s each | loss | resident, MB each | heap, MB each | goroutines each | joins/s |
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|

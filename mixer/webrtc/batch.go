@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"unsafe"
 
+	"github.com/pion/rtp"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +28,7 @@ const (
 // (UDP_SEGMENT, udp(7)); all messages go with one sendmmsg(2).
 type batch struct {
 	raw   syscall.RawConn
-	six   bool // an IPv6 socket
+	local netip.Addr
 	meter *meter
 
 	mu       sync.Mutex
@@ -45,9 +47,12 @@ type header struct {
 	sent uint32
 }
 
+// address is a sockaddr_in or sockaddr_in6.
+type address [unix.SizeofSockaddrInet6]byte
+
 // message is what a header points to.
 type message struct {
-	to       [unix.SizeofSockaddrInet6]byte // sockaddr_in or sockaddr_in6
+	to       address
 	iov      unix.Iovec
 	control  [24]byte // a cmsghdr and 16 bits, aligned: CMSG_SPACE(2)
 	segment  int      // size of a datagram
@@ -58,7 +63,7 @@ type message struct {
 
 func newBatch(c *net.UDPConn, m *meter) *batch {
 	raw, _ := c.SyscallConn() // fails for a nil connection only
-	b := &batch{raw: raw, meter: m, six: c.LocalAddr().(*net.UDPAddr).IP.To4() == nil}
+	b := &batch{raw: raw, meter: m, local: c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")}
 	b.push = b.write
 	_ = raw.Control(func(fd uintptr) {
 		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
@@ -67,11 +72,9 @@ func newBatch(c *net.UDPConn, m *meter) *batch {
 	for i := range b.messages {
 		m, h := &b.messages[i], &b.headers[i]
 		h.Name, h.Namelen = &m.to[0], unix.SizeofSockaddrInet4
-		family := uint16(unix.AF_INET)
-		if b.six {
-			h.Namelen, family = unix.SizeofSockaddrInet6, unix.AF_INET6
+		if !b.local.Is4() {
+			h.Namelen = unix.SizeofSockaddrInet6
 		}
-		binary.NativeEndian.PutUint16(m.to[:], family)
 		h.Iov = &m.iov
 		h.SetIovlen(1)
 		c := (*unix.Cmsghdr)(unsafe.Pointer(&m.control[0]))
@@ -81,38 +84,50 @@ func newBatch(c *net.UDPConn, m *meter) *batch {
 	return b
 }
 
-// add takes a copy of one datagram. A full batch goes out first.
+// add takes a copy of one datagram.
 func (b *batch) add(p []byte, to *net.UDPAddr) {
+	var addr address
+	b.address(&addr, to)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var addr [unix.SizeofSockaddrInet6]byte
-	b.address(&addr, to)
-	if b.n > 0 && b.cuts && b.used+len(p) <= batchBytes {
-		if m := &b.messages[b.n-1]; !m.ended && m.to == addr && len(p) <= m.segment &&
-			m.segments < messageSegments && m.size+len(p) <= messageBytes {
-			copy(b.bytes[b.used:], p)
-			b.used += len(p)
-			m.size += len(p)
-			m.segments++
-			m.ended = len(p) < m.segment
-			return
-		}
-	}
-	if b.n == batchMessages || b.used+len(p) > batchBytes {
+	copy(b.room(len(p), &addr), p)
+}
+
+// seal adds one packet encrypted, and returns its length.
+func (b *batch) seal(g *gcm, h *rtp.Header, roc uint32, payload []byte, to *address) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return g.seal(b.room(plainHeader+len(payload)+gcmTag, to), h, roc, payload)
+}
+
+// room returns where to write a datagram of n bytes. A full batch goes out
+// first. The caller holds mu.
+func (b *batch) room(n int, to *address) []byte {
+	if b.n == batchMessages || b.used+n > batchBytes {
 		b.flush()
+	}
+	at := b.bytes[b.used : b.used+n : b.used+n]
+	b.used += n
+	if b.n > 0 && b.cuts {
+		if m := &b.messages[b.n-1]; !m.ended && m.to == *to && n <= m.segment &&
+			m.segments < messageSegments && m.size+n <= messageBytes {
+			m.size += n
+			m.segments++
+			m.ended = n < m.segment
+			return at
+		}
 	}
 	m := &b.messages[b.n]
 	b.n++
-	m.to = addr
-	m.iov.Base = &b.bytes[b.used]
-	copy(b.bytes[b.used:], p)
-	b.used += len(p)
-	m.segment, m.size, m.segments, m.ended = len(p), len(p), 1, false
+	m.to = *to
+	m.iov.Base = &at[0]
+	m.segment, m.size, m.segments, m.ended = n, n, 1, false
+	return at
 }
 
 // address writes a as the kernel wants it; a has no zone.
-func (b *batch) address(to *[unix.SizeofSockaddrInet6]byte, a *net.UDPAddr) {
-	if !b.six {
+func (b *batch) address(to *address, a *net.UDPAddr) {
+	if b.local.Is4() {
 		binary.NativeEndian.PutUint16(to[:], unix.AF_INET)
 		binary.BigEndian.PutUint16(to[2:], uint16(a.Port))
 		copy(to[4:8], a.IP.To4())

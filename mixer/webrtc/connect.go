@@ -32,6 +32,7 @@ func (t *Transport) connect(ctx context.Context, p *peer) error {
 	}
 	p.pc = pc
 	pc.OnConnectionStateChange(p.stateChanged)
+	t.follow(p)
 
 	tracks := make(map[codec.Kind]*track)
 	for _, l := range p.offer.lines {

@@ -60,6 +60,7 @@ func (t *Transport) restart(ctx context.Context, p *peer, f fragment) error {
 	if o.desc, err = parseSDP(remote); err != nil {
 		return err
 	}
+	p.route.Store(nil) // until ICE has chosen again
 	before := p.offer
 	p.offer = o
 	if err := t.negotiate(ctx, p, remote); err != nil {

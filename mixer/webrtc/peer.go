@@ -52,8 +52,9 @@ type peer struct {
 	closed    chan struct{}
 	once      sync.Once
 	connOnce  sync.Once
-	reason    error        // why it closed; set before closed is
-	left      atomic.Int64 // when the client seemed to say goodbye, Unix ns
+	reason    error                 // why it closed; set before closed is
+	route     atomic.Pointer[route] // nil: only pion can send to the client
+	left      atomic.Int64          // when the client seemed to say goodbye, Unix ns
 
 	mu     sync.Mutex // one signaling step at a time
 	offer  *offer
@@ -150,6 +151,9 @@ func (p *peer) join(rooms Rooms) {
 		loops.Go(func() { p.source.run(p.closed) })
 	}
 	if p.sink != nil {
+		if err := p.shorten(); err != nil {
+			p.log.Debug("media goes pion's way", "error", err)
+		}
 		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, p.session.Want)
 		if err != nil {
 			p.close(err)

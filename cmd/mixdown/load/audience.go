@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/pion/transport/v2"
 	"github.com/pion/transport/v2/stdnet"
 	"github.com/pion/webrtc/v3"
+	"golang.org/x/sys/unix"
 
 	"mixdown/api"
 	"mixdown/codec"
@@ -67,8 +69,9 @@ func NewAudience(base, room string, keys api.Keys, video, audio *codec.Codec) (*
 	}
 	a := &Audience{
 		door: &Door{Base: u, Room: room, Keys: &keys, Client: newClient(false), Timeout: 30 * time.Second},
-		net:  &countingNet{Net: n},
+		net:  &countingNet{Net: n, done: make(chan struct{})},
 	}
+	go a.net.look()
 	var s webrtc.SettingEngine
 	s.SetNet(a.net)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
@@ -189,62 +192,123 @@ func (a *Audience) Close() {
 		closing.Go(func() { _ = pc.Close() })
 	}
 	closing.Wait()
+	close(a.net.done)
 	a.door.Client.CloseIdleConnections()
 }
 
-// countingNet opens sockets that keep media to themselves.
+// countingNet opens sockets that keep media to themselves. One goroutine looks
+// into all of them every few milliseconds: were each waited for, then every
+// packet would wake somebody here, and the kernel would do so, and account for
+// it, in the server's system calls. Far clients cost a server nothing of that.
 type countingNet struct {
 	transport.Net
+	done chan struct{}
+
 	mu    sync.Mutex
 	conns []*countingConn
 }
 
-// ListenUDP implements transport.Net.
-func (n *countingNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
-	udp, err := net.ListenUDP(network, addr)
+const (
+	lookEvery  = 4 * time.Millisecond
+	lookBuffer = 4 << 20 // bytes in one socket: no keyframe is too large
+)
+
+// ListenUDP implements transport.Net, for IPv4.
+func (n *countingNet) ListenUDP(_ string, addr *net.UDPAddr) (transport.UDPConn, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	// One keyframe and more: nobody here is slow because of a small buffer.
-	_ = udp.SetReadBuffer(1 << 20)
-	c := &countingConn{UDPConn: udp}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, lookBuffer)
+	c := &countingConn{fd: fd, others: make(chan datagram, 64), closed: make(chan struct{}), next: make(map[uint32]uint16)}
+	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("bind to %v: %w", addr, err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	c.local = &net.UDPAddr{IP: slices.Clone(addr.IP), Port: bound.(*unix.SockaddrInet4).Port}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.conns = append(n.conns, c)
 	return c, nil
 }
 
-// countingConn is one viewer's socket.
-type countingConn struct {
-	*net.UDPConn
-	packets, bytes, lost atomic.Uint64
-	next                 map[uint32]uint16 // by SSRC: the sequence number to come
+func sockaddr(a *net.UDPAddr) *unix.SockaddrInet4 {
+	s := &unix.SockaddrInet4{Port: a.Port}
+	copy(s.Addr[:], a.IP.To4())
+	return s
 }
 
-// ReadFrom implements net.PacketConn. It returns all but RTP.
-func (c *countingConn) ReadFrom(b []byte) (int, net.Addr, error) {
+// look empties all sockets again and again.
+func (n *countingNet) look() {
+	buf := make([]byte, 2048)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 	for {
-		n, from, err := c.ReadFromUDPAddrPort(b)
-		if err != nil {
-			return n, nil, err
+		select {
+		case <-n.done:
+			return
+		case <-tick.C:
 		}
-		// RFC 7983, section 7, and RFC 5761, section 4.
-		if n < 12 || b[0]>>6 != 2 || b[1] >= 192 && b[1] < 224 {
-			return n, net.UDPAddrFromAddrPort(from), nil
+		n.mu.Lock()
+		conns := n.conns
+		n.mu.Unlock()
+		for _, c := range conns {
+			c.empty(buf)
 		}
-		c.count(b[:n])
 	}
 }
 
-// count takes note of one RTP packet; the header is in the clear. It is called
-// by the socket's one reader.
+// countingConn is one viewer's socket.
+type countingConn struct {
+	transport.UDPConn // nil: what is used of it is below
+
+	local                *net.UDPAddr
+	others               chan datagram // what is no media
+	packets, bytes, lost atomic.Uint64
+	next                 map[uint32]uint16 // by SSRC: the sequence number to come
+
+	mu     sync.Mutex
+	fd     int // -1 once it is closed
+	closed chan struct{}
+}
+
+type datagram struct {
+	data []byte
+	from *net.UDPAddr
+}
+
+// empty takes all that has come in.
+func (c *countingConn) empty(buf []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.fd >= 0 {
+		n, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		// RFC 7983, section 7, and RFC 5761, section 4.
+		if n >= 12 && buf[0]>>6 == 2 && (buf[1] < 192 || buf[1] > 223) {
+			c.count(buf[:n])
+			continue
+		}
+		a := from.(*unix.SockaddrInet4)
+		select {
+		case c.others <- datagram{slices.Clone(buf[:n]), &net.UDPAddr{IP: slices.Clone(a.Addr[:]), Port: a.Port}}:
+		default: // as a full buffer does
+		}
+	}
+}
+
+// count takes note of one RTP packet; the header is in the clear.
 func (c *countingConn) count(packet []byte) {
 	c.packets.Add(1)
 	c.bytes.Add(uint64(len(packet)))
 	seq, ssrc := binary.BigEndian.Uint16(packet[2:]), binary.BigEndian.Uint32(packet[8:])
-	if c.next == nil {
-		c.next = make(map[uint32]uint16)
-	}
 	if want, ok := c.next[ssrc]; ok {
 		missing := int16(seq - want)
 		if missing < 0 {
@@ -254,4 +318,46 @@ func (c *countingConn) count(packet []byte) {
 		c.lost.Add(uint64(missing))
 	}
 	c.next[ssrc] = seq + 1
+}
+
+// ReadFrom implements net.PacketConn. It returns all but RTP.
+func (c *countingConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case d := <-c.others:
+		return copy(b, d.data), d.from, nil
+	case <-c.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+// WriteTo implements net.PacketConn.
+func (c *countingConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	if err := unix.Sendto(c.fd, b, 0, sockaddr(to.(*net.UDPAddr))); err != nil {
+		return 0, fmt.Errorf("send to %v: %w", to, err)
+	}
+	return len(b), nil
+}
+
+// LocalAddr implements net.PacketConn.
+func (c *countingConn) LocalAddr() net.Addr { return c.local }
+
+// SetDeadline implements net.PacketConn; closing ends what waits.
+func (c *countingConn) SetDeadline(time.Time) error { return nil }
+
+// Close implements net.PacketConn.
+func (c *countingConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil
+	}
+	close(c.closed)
+	fd := c.fd
+	c.fd = -1
+	return unix.Close(fd)
 }
