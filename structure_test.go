@@ -35,6 +35,9 @@ var plan = []room{
 	{"mixer/audio", []string{"codec"}},
 	{"mixer/jitter", []string{"codec"}},
 	{"mixer/congestion", nil},
+	{"mixer/webrtc/tcp", nil},
+	{"mixer/webrtc/turn", []string{"mixer/webrtc/tcp"}},
+	{"mixer/webrtc", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/webrtc/tcp", "codec"}},
 	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "codec"}}, // transports and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},
@@ -51,6 +54,7 @@ var homes = []struct {
 	{"C", []string{"codec/..."}, "cgo stays under codec"},
 	{"github.com/asticode/go-astiav/...", []string{"codec/..."}, "FFmpeg stays under codec"},
 	{"github.com/pion/webrtc/...", []string{"mixer/webrtc", "cmd/mixdown/load"}, "pion's peers stay inside the transport and the bots"},
+	{"github.com/pion/turn/...", []string{"mixer/webrtc/turn"}, "TURN stays inside its server"},
 	{"github.com/gin-gonic/gin/...", []string{"api/..."}, "HTTP stays inside api"},
 }
 
@@ -162,6 +166,8 @@ func TestArrowsAreChecked(t *testing.T) {
 		{"mixer/webrtc/peer.go", "mixdown/mixer/audio", false},
 		{"mixer/sip/call.go", "mixdown/mixer/jitter", true},
 		{"mixer/sip/call.go", "mixdown/mixer/webrtc", false},
+		{"mixer/webrtc/turn/relay.go", "mixdown/mixer", false},
+		{"mixer/webrtc/turn/relay.go", "github.com/pion/turn/v2", true},
 		{"mixer/audio/mix.go", "mixdown/mixer", false},
 		{"compositor/scale.go", "mixdown/codec/yuv", true},
 		{"compositor/scale.go", "C", false},
