@@ -14,7 +14,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 WEB := api/web
 WEB_SRC := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' 2>/dev/null)
 
-.PHONY: help run load build page test nat lint fuzz bench docker clean setup-build setup-run setup-bench setup-lint setup-test
+.PHONY: help run load build page test nat lint fuzz bench weak docker clean setup-build setup-run setup-bench setup-lint setup-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ fuzz: setup-build ## every fuzz target for FUZZTIME
 
 bench: setup-bench build ## measure each stage, the whole server, and others at the same job; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
 	@scripts/bench.sh
+
+weak: setup-test build ## measure a client behind bad links; rewrites docs/weak.md (as root; ROWS=100k,50k RUNS=1: a short look)
+	@scripts/weak.sh
 
 docker: ## build the image mixdown:latest
 	docker build -t mixdown -f deploy/Dockerfile .

@@ -18,6 +18,7 @@ type Outcome struct {
 	Began    time.Time `json:"began"`
 	Version  string    `json:"version"` // of the server
 	Seed     uint64    `json:"seed"`
+	Settled  Figure    `json:"settled"`          // s from the click on Join to the beginning of the measurement
 	Seconds  Figure    `json:"seconds"`          // measured
 	Failed   string    `json:"failed,omitempty"` // why the weak client got nothing
 	Joined   Figure    `json:"joined"`           // s from the click on Join to the first picture

@@ -140,6 +140,8 @@ func markdown(all []measured) string {
 		line("")
 		line("## %s", m.row.Title)
 		line("")
+		line("Measured for %s s, from %s s after the click on Join.", show(m.middle.Seconds, 0), show(m.middle.Settled, 0))
+		line("")
 		for i, why := range m.failed {
 			line("Run %d of %d failed: %s", i+1, len(m.runs), why)
 			line("")
@@ -193,15 +195,15 @@ func goalLine(g Goal, m measured) string {
 const method = `
 Nine people: seven bots with bar-coded clocks and tones, a Chromium on the machine's own network ("strong") and one behind the
 emulated link ("weak"), both in the real join page, sending and receiving. Each run has a server and a link of its own. The weak
-client's page is loaded before the link is made bad; it joins behind it. What follows is measured from 12 s after the click on Join for
-30 s, in the row with steps from the fall of the rate to the end. Everything runs on one machine, browsers and bots included.
+client's page is loaded before the link is made bad; it joins behind it. What follows is measured from when the link should have
+settled (each row says when), in the row with steps from the fall of the rate to the end. All of it runs on one machine, browsers and bots included.
 
 - **Link**: a queue that holds 500 ms of the rate, and four large packets always, then drops; the rate, in bytes of whole IP packets; loss; the
-  delay. Up has half of the rate down, as much up to 50 kb/s. Offered is what reaches the queue; figures of the link are taken once it had
-  settled, 12 s after the click or 5 s after a step. A wait is the time until the link was free for a packet.
+  delay. Up has half of the rate down, as much up to 50 kb/s. Offered is what reaches the queue; after a step figures of the link
+  are taken from 5 s on. A wait is the time until the link was free for a packet.
 - **Pictures**: every one that the browser's decoder gives to the page, with the codes that can be read in its tiles. A freeze is more than
   0.5 s between two. A tile's age is the time since what it shows was drawn; the clocks come round in 8 s, so an older picture that still
-  arrived would look younger. The speaker's tile is the more refreshed one of the two who speak.
+  arrived would look younger, and a tile never seen counts as fresh when the measurement began. The speaker's tile is the more refreshed one of the two who speak.
 - **Sound**: each tone through windows of 40 ms. Mouth to ear is from the microphone's 20 ms before a bot's packet leaves to the half height of
   the tone in the page; a turn that is never heard counts with its length. A gap is a tone 15 dB below what it was, or a
   beginning that comes later than the others' by so much. Made up is concealed less silent concealed samples by getStats.

@@ -399,7 +399,7 @@ func (s *stage) watch(ctx context.Context, o *Outcome) error {
 	s.judge(o, w, weak, strong)
 	s.links(o, parts)
 	seconds := (end - first).Seconds()
-	o.Seconds = Figure(seconds)
+	o.Settled, o.Seconds = Figure(first.Seconds()), Figure(seconds)
 	o.Cores = Figure((over.metrics.sum("process_cpu_seconds_total") - begun.metrics.sum("process_cpu_seconds_total")) / seconds)
 	keyed := over.metrics.sum("mixdown_tier_keyframes_total") - begun.metrics.sum("mixdown_tier_keyframes_total")
 	o.Keyed = Figure(max(0, keyed) * 60 / seconds)

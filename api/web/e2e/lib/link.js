@@ -1,10 +1,23 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
-const binary = process.env.WEAK_BIN ?? fileURLToPath(new URL("../../../../.cache/weak", import.meta.url));
+const root = fileURLToPath(new URL("../../../../", import.meta.url));
+
+/** The program, built if WEAK_BIN does not name one. */
+async function program() {
+  if (process.env.WEAK_BIN) return process.env.WEAK_BIN;
+  const binary = `${root}.cache/weak-runner`;
+  await promisify(execFile)("go", ["build", "-o", binary, "./cmd/weak"], { cwd: root });
+  return binary;
+}
+
+/** Why there can be no link here, or nothing. */
+export const noLink = process.getuid?.() === 0 ? "" : "needs root for network namespaces";
+
+
 
 /**
  * @typedef {{packets_in: number, bytes_in: number, packets_out: number, bytes_out: number, lost: number, dropped: number,
@@ -41,8 +54,7 @@ export class Link {
 
   /** @param {string[]} flags of `weak link` */
   static async start(...flags) {
-    if (!existsSync(binary)) throw new Error(`${binary}: not there; build it with "go build -o .cache/weak ./cmd/weak" or name another in WEAK_BIN`);
-    const link = new Link(spawn(binary, ["link", ...flags], { stdio: ["pipe", "pipe", "inherit"] }));
+    const link = new Link(spawn(await program(), ["link", ...flags], { stdio: ["pipe", "pipe", "inherit"] }));
     await link.#answer();
     return link;
   }
