@@ -114,26 +114,22 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// floorTurn measures floor and wire at the same time, each in a process of its
-// own and with people at the wire's far end, so that they compete for the cores
-// as a server and its bots do.
-func floorTurn(ctx context.Context, cfg Config, j *job) ([]Turn, error) {
+// wired is a wire with people at its far end. It runs beside every contestant
+// but the server, so that all compete for the cores as a server does with its
+// bots.
+type wired struct {
+	wire  *process
+	leave context.CancelFunc
+	left  chan error
+}
+
+func startWire(ctx context.Context, j *job) (*wired, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	n := strconv.Itoa(j.n)
-	f, err := start(ctx, self, nameFloor, n)
+	w, err := start(ctx, self, nameWire, strconv.Itoa(j.n))
 	if err != nil {
-		return nil, err
-	}
-	defer f.cmd.Process.Kill()
-	w, err := start(ctx, self, nameWire, n)
-	if err != nil {
-		return nil, err
-	}
-	defer w.cmd.Process.Kill()
-	if _, err := f.line(); err != nil {
 		return nil, err
 	}
 	address, err := w.line()
@@ -142,29 +138,59 @@ func floorTurn(ctx context.Context, cfg Config, j *job) ([]Turn, error) {
 	}
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
+		w.cmd.Process.Kill()
 		return nil, err
 	}
 	crowded, leave := context.WithCancel(ctx)
-	left := make(chan error, 1)
-	go func() { left <- j.crowd(crowded, to) }()
-	cores, err := window(ctx, cfg, f, w)
-	leave()
-	if err := errors.Join(err, <-left); err != nil {
+	out := &wired{wire: w, leave: leave, left: make(chan error, 1)}
+	go func() { out.left <- j.crowd(crowded, to) }()
+	return out, nil
+}
+
+// end stops both ends. A wire that loses packets has not done its job.
+func (w *wired) end(j *job) (done wireDone, err error) {
+	w.leave()
+	if err := errors.Join(<-w.left, w.wire.end(&done)); err != nil {
+		return done, err
+	}
+	if want := int(done.Seconds * float64(j.n) * jobFPS); done.Received < want || done.Bad > 0 {
+		return done, fmt.Errorf("wire of %d: %d packets received in %.1f s, %d of them bad", j.n, done.Received, done.Seconds, done.Bad)
+	}
+	return done, nil
+}
+
+// floorTurn measures floor and wire at the same time, each in a process of its
+// own.
+func floorTurn(ctx context.Context, cfg Config, j *job) (turns []Turn, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	f, err := start(ctx, self, nameFloor, strconv.Itoa(j.n))
+	if err != nil {
+		return nil, err
+	}
+	defer f.cmd.Process.Kill()
+	if _, err := f.line(); err != nil {
+		return nil, err
+	}
+	w, err := startWire(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	cores, err := window(ctx, cfg, f, w.wire)
+	wire, failed := w.end(j)
+	if err := errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	var floor floorDone
-	var wire wireDone
-	if err := errors.Join(f.end(&floor), w.end(&wire)); err != nil {
+	if err := f.end(&floor); err != nil {
 		return nil, err
 	}
-	// A floor that does not keep up, or a wire that loses packets, has not done
-	// the job. Starting may be late.
+	// A floor that does not keep up has not done the job. Starting may be late.
 	events := floor.Pictures + floor.Ticks + floor.Decoded
 	if floor.Late > events/20 {
 		return nil, fmt.Errorf("floor of %d: %d of %d events came too late", j.n, floor.Late, events)
-	}
-	if want := int(floor.Seconds * float64(j.n) * jobFPS); wire.Received < want || wire.Bad > 0 {
-		return nil, fmt.Errorf("wire of %d: %d packets received in %.1f s, %d of them bad", j.n, wire.Received, wire.Seconds, wire.Bad)
 	}
 	return []Turn{
 		{Who: nameFloor, N: j.n, Cores: cores[0], FPS: float64(floor.Pictures) / floor.Seconds,
@@ -262,6 +288,11 @@ func otherTurn(ctx context.Context, cfg Config, j *job, who string, files []stri
 			return t, err
 		}
 	}
+	w, err := startWire(ctx, j)
+	if err != nil {
+		return t, err
+	}
+	defer w.wire.cmd.Process.Kill()
 	if err := sleep(ctx, cfg.Settle); err != nil {
 		return t, err
 	}
@@ -269,10 +300,11 @@ func otherTurn(ctx context.Context, cfg Config, j *job, who string, files []stri
 	settled.Settle = 0
 	made, began := video.pictures.Load(), time.Now()
 	cores, err := window(ctx, settled, p)
-	if err != nil {
-		return t, err
+	t.FPS = float64(video.pictures.Load()-made) / time.Since(began).Seconds()
+	if _, failed := w.end(j); err != nil || failed != nil {
+		return t, errors.Join(err, failed)
 	}
-	t.Cores, t.FPS = cores[0], float64(video.pictures.Load()-made)/time.Since(began).Seconds()
+	t.Cores = cores[0]
 	return t, p.end(nil)
 }
 
