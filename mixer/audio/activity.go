@@ -9,10 +9,10 @@ const (
 
 	shortTicks = 5 // 100 ms of sub-units: is there sound now
 	shortCount = shortTicks * subUnits
-	mediumTick = subUnits / 2 // loud sub-units that make an active tick
+	mediumTick = 2 // loud sub-units that make an active tick
 
 	mediumTicks = 15 // 300 ms of ticks: a syllable or more, not a click
-	mediumBlock = 9  // active ticks that make an active block
+	mediumBlock = 6  // active ticks that make an active block
 
 	longTicks = 30 // 600 ms of blocks: a phrase, not a cough
 )
@@ -23,6 +23,11 @@ const (
 	loudAbove = 5.0
 	loudRange = 20.0
 )
+
+// voicedShare is how many ticks of the medium length each voiced one among them
+// vouches for. Where people speak, about every third tick is voiced or more; where
+// they type, hardly one, however loud.
+const voicedShare = 3
 
 // A strip shows as speaking from so many active ticks of the medium length, and
 // until there are fewer than these.
@@ -35,30 +40,36 @@ const (
 type activity struct {
 	loud   [shortTicks]uint8 // loud sub-units of each tick
 	medium uint32            // a bit for each tick, newest lowest
+	voiced uint32
 	long   uint32
 	at     int
 	talks  bool // this is a voice and no click
 }
 
-// listen takes the loud sub-units of one tick.
-func (a *activity) listen(loud int) {
+// listen takes the loud sub-units of one tick, and whether it is voiced.
+func (a *activity) listen(loud int, voiced bool) {
 	a.loud[a.at%shortTicks] = uint8(loud)
 	a.at++
-	a.medium = a.medium<<1&(1<<mediumTicks-1) | bit(loud >= mediumTick)
-	a.long = a.long<<1&(1<<longTicks-1) | bit(ones(a.medium) >= mediumBlock)
-	if n := ones(a.medium); a.talks {
+	a.medium = a.medium<<1&(1<<mediumTicks-1) | bit(voiced || loud >= mediumTick)
+	a.voiced = a.voiced<<1&(1<<mediumTicks-1) | bit(voiced)
+	n := a.ticks()
+	a.long = a.long<<1&(1<<longTicks-1) | bit(n >= mediumBlock)
+	if a.talks {
 		a.talks = n >= talkingTo
 	} else {
 		a.talks = n >= talkingFrom
 	}
 }
 
+// ticks is how many of the medium length are active, as far as they are vouched for.
+func (a *activity) ticks() int { return min(ones(a.medium), voicedShare*ones(a.voiced)) }
+
 // counts returns the active sub-units, ticks and blocks.
 func (a *activity) counts() (short, medium, long int) {
 	for _, v := range a.loud {
 		short += int(v)
 	}
-	return short, ones(a.medium), ones(a.long)
+	return short, a.ticks(), ones(a.long)
 }
 
 // forget takes back what was counted: it was noise.

@@ -108,6 +108,7 @@ type Strip struct {
 	Denoiser Denoiser // may be nil; the caller's to close
 
 	gate     gate
+	voicing  voicing
 	activity activity
 	level    leveller
 	loud     float64 // energy in the sum, see crowd
@@ -225,6 +226,9 @@ func (b *Bus) listen(s *Strip) {
 			s.Denoiser.Process(s.PCM)
 		}
 		s.Level = levels(s.PCM, &units)
+		s.voicing.listen(s.PCM, b.cfg.Channels)
+	} else {
+		s.voicing.pause()
 	}
 	if s.gate.listen(b.cfg, s.Level, s.Ahead) {
 		s.activity.forget()
@@ -235,7 +239,7 @@ func (b *Bus) listen(s *Strip) {
 			loud++
 		}
 	}
-	s.activity.listen(loud)
+	s.activity.listen(loud, s.gate.voiced && s.voicing.periodicity() >= voicedFrom)
 	if b.cfg.Level && s.gate.voiced && s.activity.talks {
 		s.level.listen(s.Level, s.gate.heard.level)
 	}

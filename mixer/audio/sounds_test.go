@@ -95,14 +95,19 @@ func toLevel(in []float64, level float64) []int16 {
 	return out
 }
 
-// filtered is white noise through a band pass of two poles.
+// filtered is white noise through a band pass.
 func filtered(r *rand.Rand, n int, hz, width float64) []float64 {
+	return through(n, hz, width, func(int) float64 { return r.NormFloat64() })
+}
+
+// through is a sound of n samples behind a band pass of two poles.
+func through(n int, hz, width float64, sound func(i int) float64) []float64 {
 	w := 2 * math.Pi * hz / 48000
 	radius := math.Exp(-math.Pi * width / 48000)
 	var y1, y2, x1, x2 float64
 	out := make([]float64, n)
 	for i := range out {
-		x := r.NormFloat64()
+		x := sound(i)
 		y := x - x2 + 2*radius*math.Cos(w)*y1 - radius*radius*y2
 		x1, x2, y1, y2 = x, x1, y, y1
 		out[i] = y
@@ -136,20 +141,43 @@ func hum(seed uint64, length, level float64) []int16 {
 	return toLevel(out, level)
 }
 
-// cough is a burst of breath and then a voiced end, 300 ms in all.
+// cough is a burst of breath and then a voiced end with the pitch of cords, 300 ms
+// in all.
 func cough(seed uint64, level float64) []int16 {
 	r := rand.New(rand.NewPCG(seed, 3))
 	n := seconds(0.3)
 	breath := filtered(r, n, 900+300*r.Float64(), 1500)
-	voice := filtered(r, n, 350, 150)
+	pitch, phase := 130+170*r.Float64(), 0.0
+	rough := 0.1 * r.Float64()
+	voice := through(n, 500+200*r.Float64(), 200, func(i int) float64 {
+		phase += pitch * (1 - float64(i)/float64(2*n)) * (1 + rough*r.NormFloat64()) / 48000
+		if phase < 1 {
+			return 0
+		}
+		phase--
+		return 1
+	})
+	even(breath)
+	even(voice)
 	out := make([]float64, n)
 	for i := range out {
 		at := float64(i) / 48000
 		burst := min(1, at/0.004) * math.Exp(-at/0.09)
 		end := math.Exp(-math.Pow((at-0.2)/0.05, 2))
-		out[i] = (breath[i]*burst + 2*voice[i]*end) * min(1, (0.3-at)/0.02)
+		out[i] = (breath[i]*burst + 0.7*voice[i]*end) * min(1, (0.3-at)/0.02)
 	}
 	return toLevel(out, level)
+}
+
+// coughs is a fit of three, with a breath between.
+func coughs(seed uint64, level float64) []int16 {
+	r := rand.New(rand.NewPCG(seed, 6))
+	var out []int16
+	for k := range uint64(3) {
+		out = append(out, cough(seed+100*k, level)...)
+		out = append(out, make([]int16, seconds(0.15+0.2*r.Float64()))...)
+	}
+	return out
 }
 
 // keyboard is somebody typing: each stroke has a click, a thud and the key
@@ -172,6 +200,41 @@ func keyboard(seed uint64, length, level float64) []int16 {
 		}
 	}
 	return toLevel(out, level)
+}
+
+// desk is somebody typing fast on a board that rings on two tones.
+func desk(seed uint64, length, level float64) []int16 {
+	r := rand.New(rand.NewPCG(seed, 7))
+	n := seconds(length)
+	click := filtered(r, n, 3500, 3000)
+	strokes := make([]float64, n)
+	for at := 0.02; at < length-0.2; at += 0.06 + 0.08*r.Float64() {
+		strokes[seconds(at)] = 0.5 + r.Float64()
+	}
+	struck := func(i int) float64 { return strokes[i] }
+	low := through(n, 120+130*r.Float64(), 25, struck)
+	high := through(n, 300+300*r.Float64(), 40, struck)
+	for _, sound := range [][]float64{click, low, high} {
+		even(sound)
+	}
+	out, force := make([]float64, n), 0.0
+	for i := range out {
+		force = max(force*math.Exp(-1/0.004/48000), strokes[i])
+		out[i] = 2*force*click[i] + low[i] + high[i]
+	}
+	return toLevel(out, level)
+}
+
+// even scales sound to a mean square of 1.
+func even(sound []float64) {
+	sum := 0.0
+	for _, v := range sound {
+		sum += v * v
+	}
+	g := math.Sqrt(float64(len(sound)) / sum)
+	for i := range sound {
+		sound[i] *= g
+	}
 }
 
 // door is a slam with its room.

@@ -24,7 +24,9 @@ const (
 // through everybody's silence.
 //
 // Their sub-units are bands of the spectrum, ours are pieces of a tick; what a
-// band is compared with, the noise, each strip's floor follows.
+// band is compared with, the noise, each strip's floor follows. That sound is a
+// voice they see from how many bands it fills, we from its period: see voicing.
+// So a whisper is heard, but takes no floor.
 type speaker struct {
 	now   *Strip
 	since int // ticks
@@ -36,7 +38,7 @@ func newSpeaker() speaker {
 	return speaker{
 		short:  scores(shortCount, 10, 0.5, 4),
 		medium: scores(mediumTicks, 5, 0.5, 4),
-		long:   scores(longTicks, 13, 0.5, 4),
+		long:   scores(longTicks, 15, 0.5, 4),
 	}
 }
 
