@@ -127,6 +127,8 @@ type Bus struct {
 	n      int // samples of a tick, all channels
 	strips []*Strip
 
+	tail    tail
+	rest    []int32 // tails of strips that left, for the next tick
 	sum     []int32
 	diff    []int32
 	mix     []int16
@@ -143,6 +145,7 @@ func NewBus(cfg Config) *Bus {
 	return &Bus{
 		cfg:     cfg,
 		n:       n,
+		rest:    make([]int32, n),
 		sum:     make([]int32, n),
 		diff:    make([]int32, n),
 		mix:     make([]int16, n),
@@ -175,8 +178,15 @@ func (b *Bus) Add() *Strip {
 	return s
 }
 
-// Remove takes s off the bus. Its sound ends with the last tick.
+// Remove takes s off the bus. If it was open, its sound fades out within the next
+// tick, in which its participant hears the shared mix.
 func (b *Bus) Remove(s *Strip) {
+	if s.in != nil && b.tail.run(s.in, b.cfg.Channels) {
+		for i, v := range s.in {
+			b.rest[i] += v
+		}
+	}
+	s.in = nil
 	for i, t := range b.strips {
 		if t == s {
 			b.strips = append(b.strips[:i], b.strips[i+1:]...)
@@ -199,7 +209,8 @@ func (b *Bus) Step() {
 		b.crowd.listen(b.strips)
 		common = b.crowd.gain
 	}
-	clear(b.sum)
+	copy(b.sum, b.rest)
+	clear(b.rest)
 	for _, s := range b.strips {
 		b.add(s, common)
 	}
@@ -251,15 +262,20 @@ func (b *Bus) add(s *Strip, common float64) {
 	if b.cfg.Level {
 		to *= math.Pow(10, s.level.gain/20)
 	}
+	was := s.in
 	s.gain, s.in = to, nil
-	if !s.Open || s.Level <= Silence {
+	switch {
+	case !s.Open:
+		return
+	case s.Level > Silence:
+		if s.fade == fadeIn {
+			from = to
+		}
+		s.fade.apply(s.scaled, s.PCM, from, to, b.cfg)
+	case was == nil || !b.tail.run(was, b.cfg.Channels):
 		return
 	}
-	if s.fade == fadeIn {
-		from = to
-	}
 	s.in = s.scaled
-	s.fade.apply(s.in, s.PCM, from, to, b.cfg)
 	for i, v := range s.in {
 		b.sum[i] += v
 	}
