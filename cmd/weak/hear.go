@@ -23,6 +23,8 @@ const (
 	fallen      = 15.0  // dB below what it was: a gap
 	halfFade    = 10.0  // ms until a bot's tone has half its amplitude
 	searchFor   = 3000.0
+	hopTime     = 10.0  // ms
+	stopped     = 100.0 // ms between two hops: no sound at all came meanwhile
 	tail        = 150.0 // ms before its end that a tone may end by stretching
 )
 
@@ -172,20 +174,32 @@ func onset(series []hop) (at, level float64, ok bool) {
 }
 
 // gaps returns the longest time and the whole time between an onset and an end
-// that the tone was not there.
+// that the tone was not there. It counts hops, which follow each other in the
+// sound; their times move by as much as the browser hands sound over unevenly.
 func gaps(series []hop, from, to, level float64) (longest, sum float64) {
-	last := from
+	run, before := 0.0, from
+	count := func(least float64) {
+		if run > least {
+			longest, sum = max(longest, run), sum+run
+		}
+		run = 0
+	}
 	for _, h := range series {
-		if h.at < from || h.at > to || h.level < level-fallen {
+		if h.at < from || h.at > to {
 			continue
 		}
-		if d := h.at - last; d > 25 { // neighbours are 10 ms apart
-			longest, sum = max(longest, d), sum+d
+		if d := h.at - before; d > stopped {
+			run += d - hopTime
 		}
-		last = h.at
+		if before = h.at; h.level < level-fallen {
+			run += hopTime
+			continue
+		}
+		count(hopTime)
 	}
-	if d := to - last; d > tail {
-		longest, sum = max(longest, d), sum+d
+	if d := to - before; d > stopped {
+		run += d
 	}
+	count(tail)
 	return longest, sum
 }

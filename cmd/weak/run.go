@@ -54,7 +54,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 			o, err := c.measure(ctx, row, c.Seed+uint64(i), progress(name))
 			fmt.Fprint(os.Stderr, "\r\x1b[K")
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return errors.New("interrupted; what was started has been taken down")
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -495,19 +495,6 @@ func (s *stage) judge(o *Outcome, w window, weak, strong taken) {
 	if len(seen) == 0 && len(weak.Sounds) == 0 {
 		o.Failed = strings.TrimSpace(strings.Join(append([]string{"neither picture nor sound came.", weak.Status}, weak.Said...), " "))
 	}
-	if len(s.row.Steps) > 1 {
-		fall, rise := s.row.Steps[1].At, s.row.Steps[2].At
-		o.Back = moving(seen, clicked+float64(fall.Milliseconds()), clicked+float64(rise.Milliseconds()))
-		before := ""
-		for _, m := range s.timeline {
-			switch at := time.Duration(float64(m.At) * float64(time.Second)); {
-			case at < fall:
-				before = m.Tier
-			case at >= rise && m.Tier == before && before != "" && !o.Regained.known():
-				o.Regained = m.At - Figure(rise.Seconds())
-			}
-		}
-	}
 	if n := len(s.timeline); n > 0 {
 		o.Tier = s.timeline[n-1].Tier
 	}
@@ -527,6 +514,27 @@ func (s *stage) judge(o *Outcome, w window, weak, strong taken) {
 		}
 		m.FPS, m.Age = Figure(n), Figure((at-newest)/1000)
 	}
+	if len(s.row.Steps) > 1 {
+		fall, rise := s.row.Steps[1].At, s.row.Steps[2].At
+		o.Back = moving(seen, clicked+float64(fall.Milliseconds()), clicked+float64(rise.Milliseconds()))
+		o.Regained = regained(o.Timeline, fall.Seconds(), rise.Seconds())
+	}
+}
+
+// regained returns how many seconds after the rise of the rate pictures come
+// again from the tier that they came from before its fall.
+func regained(timeline []Moment, fall, rise float64) Figure {
+	before := ""
+	for _, m := range timeline {
+		switch at := float64(m.At); {
+		case m.FPS < 1:
+		case at < fall:
+			before = m.Tier
+		case at >= rise && before != "" && m.Tier == before:
+			return m.At - Figure(rise)
+		}
+	}
+	return none
 }
 
 // lastTone keeps the last tone of what was heard.

@@ -163,3 +163,16 @@ func TestListenToTones(t *testing.T) {
 		t.Errorf("of nobody: %+v", s)
 	}
 }
+
+func TestTierIsRegained(t *testing.T) {
+	at := func(s Figure, tier string, fps Figure) Moment { return Moment{At: s, Tier: tier, FPS: fps} }
+	line := []Moment{at(0, "", 0), at(10, "720p", 25), at(25, "180p", 5), at(41, "720p", 0), at(45, "360p", 15), at(52, "720p", 25), at(60, "720p", 25)}
+	near(t, "regained", regained(line, 20, 40), 12, 0)
+	if regained(line[:5], 20, 40).known() {
+		t.Error("without the tier it had")
+	}
+	// Who is on a tier whose pictures never come has not had it.
+	if regained([]Moment{at(10, "720p", 0), at(50, "720p", 0)}, 20, 40).known() {
+		t.Error("without pictures")
+	}
+}
