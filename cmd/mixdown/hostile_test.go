@@ -96,7 +96,7 @@ func TestHostile(t *testing.T) {
 		counted [][]string // metrics that have to move
 	}{
 		{"bomb", 20, [][]string{{"mixdown_units_limited_total"}}},
-		{"contradictory", 50, [][]string{{"mixdown_units_bad_total"}}},
+		{"contradictory", 50, [][]string{bad("srtp")}},
 		{"resize", 50, nil},
 		{"ssrcs", 500, [][]string{limited("streams")}},
 		{"garbage", 2000, [][]string{limited("packets"), bad("payload_type")}},

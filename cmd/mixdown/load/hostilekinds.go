@@ -49,7 +49,7 @@ func truncated(ctx context.Context, a *attack) error {
 		}
 		p := clip[i%len(clip)]
 		ts := uint32(i * ticks25)
-		if i%2 == 0 {
+		if rand.IntN(2) == 0 {
 			p.Data = p.Data[:1+rand.IntN(len(p.Data))]
 			return a.picture(pt, ts, p)
 		}
@@ -75,7 +75,11 @@ func contradictory(ctx context.Context, a *attack) error {
 		if err != nil {
 			return err
 		}
-		p := clip[i%len(clip)]
+		// Keyframes often, some of them good, so that decoders see the rest.
+		how, p := rand.IntN(7), clip[i%len(clip)]
+		if rand.IntN(3) == 0 {
+			p = clip[0]
+		}
 		cut, err := a.cut(pt, p)
 		if err != nil {
 			return err
@@ -83,7 +87,7 @@ func contradictory(ctx context.Context, a *attack) error {
 		ts, said := uint32(i*ticks25/2), pt
 		for k, b := range cut {
 			marker := k == len(cut)-1
-			switch i % 5 {
+			switch how {
 			case 0: // another codec's
 				said = payloads[rand.IntN(len(payloads))].pt
 			case 1: // descriptor, or the header behind it
@@ -315,7 +319,7 @@ func opusNoise(ctx context.Context, a *attack) error {
 
 func feedback(ctx context.Context, a *attack) error {
 	var nacks []rtcp.NackPair
-	for i := range 280 { // as many as a packet takes
+	for i := range 250 { // as many as a packet takes
 		nacks = append(nacks, rtcp.NackPair{PacketID: uint16(17 * i), LostPackets: 0xffff})
 	}
 	began := time.Now()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"mixdown/codec"
@@ -77,7 +78,7 @@ func resized(p Picture, width, height int) Picture {
 	return Picture{b, true}
 }
 
-// cut sends a picture in packets of one payload type.
+// picture sends a picture in packets of one payload type.
 func (a *attack) picture(pt uint8, ts uint32, p Picture) error {
 	payloads, err := a.cut(pt, p)
 	if err != nil {
@@ -105,7 +106,15 @@ func (a *attack) cut(pt uint8, p Picture) ([][]byte, error) {
 		}
 		a.packetizers[pt] = k
 	}
-	return k.Packetize(codec.Unit{Data: p.Data, Keyframe: p.Keyframe}, mtu)
+	if out, err := k.Packetize(codec.Unit{Data: p.Data, Keyframe: p.Keyframe}, mtu); err == nil {
+		return out, nil
+	}
+	// A packetizer that reads the units refuses a broken one: it goes as it is.
+	var out [][]byte
+	for b := range slices.Chunk(p.Data, mtu) {
+		out = append(out, slices.Clone(b))
+	}
+	return out, nil
 }
 
 // noise is so many random bytes.
