@@ -81,6 +81,9 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	if os.Getenv("GOMAXPROCS") == "" {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cfg.Workers + len(cfg.Ladder) + 4))
 	}
+	if err := calmSysmon(); err != nil {
+		log.Debug("sysmon stays as it is", "err", err)
+	}
 	var stop stack
 	defer func() { err = errors.Join(err, stop.close(stopTimeout)) }()
 
