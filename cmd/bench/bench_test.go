@@ -78,6 +78,7 @@ func TestReportAndPlots(t *testing.T) {
 		Turns: []Turn{
 			{Who: nameServer, N: 4, Cores: 0.2, FPS: 25}, {Who: nameServer, N: 25, Cores: 0.9, FPS: 25}, {Who: nameServer, N: 25, Cores: 1.2, FPS: 25},
 			{Who: nameFloor, N: 25, Cores: 0.6}, {Who: nameFloor, N: 25, Cores: 0.6}, {Who: nameWire, N: 25, Cores: 0.15}, {Who: nameWire, N: 25, Cores: 0.2},
+			{Who: nameFFmpeg, N: 25, Cores: 1.05, FPS: 12.5}, // half of the job
 		},
 		Profiles: []Profile{{N: 25, Share: map[string]float64{"SRTP": 0.1}}},
 	}
@@ -85,7 +86,7 @@ func TestReportAndPlots(t *testing.T) {
 	for _, want := range []string{
 		"Test", "| 25 | 0.90 |", "| mixer | Step/9 | 1.50 µs |", "(bench-cpu.svg)", "| 10 | 3 |", "| SRTP | 10.0 % | 0.105 |",
 		// 1.5 and 2 times the floor; 1.2 and 1.5 times floor and wire
-		"| 25 | 0.600 | 0.175 | 1.050 |  |  | 1.75 | 1.35 |", "| 4 |  |  | 0.200 |  |  |  |  |",
+		"| 25 | 0.600 | 0.175 | 1.050 | 2.100 |  | 1.75 | 1.35 | 2.33 |", "| 4 |  |  | 0.200 |  |  |  |  |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)

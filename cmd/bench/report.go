@@ -64,12 +64,19 @@ func (r *Report) people() (out []int) {
 	return out
 }
 
-// turns are one contestant's.
+// turns are one contestant's. Who made fewer pictures than it should did less
+// than the job: its cores are what the full rate would have taken at as much a
+// picture.
 func (r *Report) turns(who string, n int) (cores, fps []float64) {
 	for _, t := range r.Turns {
-		if t.Who == who && t.N == n {
-			cores, fps = append(cores, t.Cores), append(fps, t.FPS)
+		if t.Who != who || t.N != n {
+			continue
 		}
+		c := t.Cores
+		if t.FPS > 0 && t.FPS < jobFPS {
+			c *= jobFPS / t.FPS
+		}
+		cores, fps = append(cores, c), append(fps, t.FPS)
 	}
 	return cores, fps
 }
@@ -202,8 +209,9 @@ func (r *Report) contestMarkdown(line func(string, ...any)) {
 	line("## The same job")
 	line("")
 	line("N people send VP8 640x360 at %d pictures a second and Opus; %d of them speak at a time. Out of it come one VP8 picture of 1280x720 at 25 pictures", jobFPS, jobTalkers)
-	line("a second and 1.5 Mb/s, and sound. All are fed the same generated clips at the pace of real time and take turns, %d rounds of %v each; cores", len(rounds), r.Config.Window)
-	line("are the CPU time of the process over wall time. Medians; ratios are medians of the rounds' ratios.")
+	line("a second and 1.5 Mb/s, and sound. All are fed the same generated clips at the pace of real time and take turns, %d rounds of at least %v; cores", len(rounds), r.Config.Window)
+	line("are the CPU time of the process over wall time, brought up to 25 pictures a second for who made fewer. Medians; ratios are medians of the")
+	line("rounds' ratios.")
 	line("")
 	line("- **floor**: one loop in one process with the server's own codecs that decodes, scales, encodes one picture, decodes all sound, encodes")
 	line("  one sound for all and one more for each who speaks. No network, jitter buffers, names, levels, limiters.")
