@@ -43,7 +43,8 @@ func (t *Transport) Patch(ctx context.Context, id, ifMatch, text string) (answer
 			p.log.Debug("candidate not used", "error", err)
 		}
 	}
-	if restart {
+	// A client whose network swallowed the answer to its restart asks again.
+	if restart || strings.TrimSpace(ifMatch) == "*" && f.ufrag != "" {
 		return p.answer.fragment(p.offer), p.etag, nil
 	}
 	return "", p.etag, nil

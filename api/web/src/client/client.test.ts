@@ -75,13 +75,14 @@ test("a stats report is added up", () => {
       entry("outbound-rtp", { kind: "video", bytesSent: 500, headerBytesSent: 50, frameWidth: 320, frameHeight: 180 }),
       entry("transport", { selectedCandidatePairId: "candidate-pair2" }),
       entry("candidate-pair", { n: 1, currentRoundTripTime: 9 }),
-      entry("candidate-pair", { n: 2, currentRoundTripTime: 0.02 }),
+      entry("candidate-pair", { n: 2, currentRoundTripTime: 0.02, localCandidateId: "local-candidate3" }),
+      entry("local-candidate", { n: 3, protocol: "udp", relayProtocol: "tls" }),
     ],
     7,
   );
   assert.deepEqual(c, {
     at: 7, bytesIn: 1110, bytesOut: 550, frames: 25, packets: 15, lost: 3, freezes: 1,
-    rtt: 0.02, width: 1280, height: 720, sentWidth: 320, sentHeight: 180,
+    rtt: 0.02, width: 1280, height: 720, sentWidth: 320, sentHeight: 180, path: "tcp",
   } satisfies Counters);
 });
 

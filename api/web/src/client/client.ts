@@ -4,9 +4,10 @@ import { Backoff } from "./backoff.ts";
 import { Control } from "./control.ts";
 import { Refused } from "./errors.ts";
 import { Media, NoDevice, type Wish } from "./media.ts";
+import { Lifeline } from "./lifeline.ts";
 import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
-import { Sampler, type Quality } from "./stats.ts";
+import { received, Sampler, type Quality } from "./stats.ts";
 import type { Place } from "./types.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
@@ -43,6 +44,7 @@ export class Client {
   private video: RTCRtpSender | null = null;
   private control: Control | null = null;
   private sampler: Sampler | null = null;
+  private lifeline: Lifeline | null = null;
   private twins: BroadcastChannel | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
@@ -145,7 +147,8 @@ export class Client {
   private async dial(): Promise<void> {
     const place = this.place!;
     this.sampler?.stop();
-    this.whip?.close();
+    this.lifeline?.stop();
+    this.whip?.abandon();
     const pc = new RTCPeerConnection({ iceServers: place.ice_servers, bundlePolicy: "max-bundle" });
     const viewer = place.role === "viewer";
     const whip = new Whip(pc, { url: this.mediaURL(viewer), token: place.token });
@@ -161,8 +164,33 @@ export class Client {
       if (this.whip === whip) this.connection(pc.connectionState);
     });
     this.sampler = new Sampler(pc, (q) => this.events.onQuality(q));
+    this.lifeline = this.watch(pc, whip);
     await whip.connect();
     this.obeyAsk();
+  }
+
+  private watch(pc: RTCPeerConnection, whip: Whip): Lifeline {
+    return new Lifeline({
+      received: () => received(pc),
+      reach: (signal) => fetch(new URL("/healthz", this.base), { signal, cache: "no-store" }),
+      restart: (signal) => whip.restart(signal),
+      redial: () => this.redial(0),
+      on: (event) => {
+        switch (event) {
+          case "silent":
+            this.to("interrupted");
+            this.events.onTrouble("Reconnecting …");
+            break;
+          case "reached":
+            this.control?.hurry();
+            break;
+          case "flowing":
+            this.to("connected");
+            this.events.onTrouble("");
+            break;
+        }
+      },
+    });
   }
 
   private addTransceivers(pc: RTCPeerConnection, viewer: boolean): void {
@@ -190,37 +218,44 @@ export class Client {
       case "connected":
         this.backoff.reset();
         this.sampler?.start();
+        this.lifeline?.start();
         if (this.phase !== "joining") this.events.onTrouble("");
         this.to("connected");
         break;
       case "disconnected":
-        this.to("interrupted");
-        this.events.onTrouble("The connection is interrupted. Waiting for it to come back …");
+        this.lifeline?.suspect();
         break;
       case "failed":
+        // Once it was connected, the lifeline knows better: the network may only be away.
+        if (this.phase === "interrupted" || this.phase === "connected") this.lifeline?.suspect();
+        else this.redial(this.backoff.next());
+        break;
       case "closed":
-        this.redial();
+        this.redial(this.backoff.next());
         break;
     }
   }
 
-  private redial(): void {
+  private redial(after: number): void {
     if (this.phase === "left" || this.phase === "idle") return;
+    this.lifeline?.stop();
     this.to("reconnecting");
-    this.events.onTrouble("The connection was lost. Connecting again …");
+    this.events.onTrouble("Reconnecting …");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       void this.again().catch((err: unknown) => {
         if (err instanceof Refused && !err.passing) this.end(err.message);
-        else this.redial();
+        else this.redial(this.backoff.next());
       });
-    }, this.backoff.next());
+    }, after);
   }
 
   // The network is back: no reason to wait any longer.
   private readonly online = (): void => {
     this.backoff.reset();
-    if (this.phase === "reconnecting") this.redial();
+    this.control?.hurry();
+    if (this.phase === "reconnecting") this.redial(0);
+    else this.lifeline?.suspect();
   };
 
   private async again(): Promise<void> {
@@ -291,6 +326,7 @@ export class Client {
     clearTimeout(this.timer);
     globalThis.removeEventListener("online", this.online);
     this.sampler?.stop();
+    this.lifeline?.stop();
     this.control?.close();
     this.control = null;
     this.twins?.close();

@@ -48,6 +48,14 @@ export class Control {
     };
   }
 
+  /** Tries at once if it is waiting to: the server was reached. */
+  hurry(): void {
+    if (this.closed || this.socket) return;
+    clearTimeout(this.timer);
+    this.backoff.reset();
+    this.open();
+  }
+
   send(command: Command): void {
     this.standing.set(command.type, command);
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command));

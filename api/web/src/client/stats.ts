@@ -12,7 +12,11 @@ export interface Counters {
   height: number;
   sentWidth: number;
   sentHeight: number;
+  path: Path;
 }
+
+/** What carries the media: UDP, or TCP where a network lets no UDP through. */
+export type Path = "udp" | "tcp" | "";
 
 /** The quality of the last second. */
 export interface Quality {
@@ -26,6 +30,7 @@ export interface Quality {
   height: number;
   sentWidth: number;
   sentHeight: number;
+  path: Path;
 }
 
 type Entry = Record<string, unknown> & { id: string; type: string };
@@ -35,6 +40,7 @@ export function count(report: Iterable<Entry>, at: number): Counters {
   const c: Counters = {
     at, bytesIn: 0, bytesOut: 0, frames: 0, packets: 0, lost: 0, freezes: 0,
     rtt: 0, width: 0, height: 0, sentWidth: 0, sentHeight: 0,
+    path: "",
   };
   const entries = [...report];
   const n = (e: Entry, key: string) => (typeof e[key] === "number" ? (e[key] as number) : 0);
@@ -61,11 +67,20 @@ export function count(report: Iterable<Entry>, at: number): Counters {
         break;
       case "candidate-pair":
         // Firefox has no selectedCandidatePairId and marks the pair itself.
-        if (chosen ? e.id === chosen : e.selected === true) c.rtt = n(e, "currentRoundTripTime");
+        if (chosen ? e.id === chosen : e.selected === true) {
+          c.rtt = n(e, "currentRoundTripTime");
+          c.path = path(entries.find((l) => l.id === e.localCandidateId));
+        }
         break;
     }
   }
   return c;
+}
+
+// A relayed candidate's own protocol is that of the far side of the relay.
+function path(local: Entry | undefined): Path {
+  if (!local) return "";
+  return (local.relayProtocol ?? local.protocol) === "udp" ? "udp" : "tcp";
 }
 
 /** The quality between two looks. A counter that starts over counts from zero. */
@@ -86,6 +101,7 @@ export function between(a: Counters, b: Counters): Quality {
     height: b.height,
     sentWidth: b.sentWidth,
     sentHeight: b.sentHeight,
+    path: b.path,
   };
 }
 
@@ -115,4 +131,13 @@ export class Sampler {
     if (this.last && this.timer) this.onQuality(between(this.last, now));
     this.last = now;
   }
+}
+
+/** Packets of media received so far. */
+export async function received(pc: RTCPeerConnection): Promise<number> {
+  let n = 0;
+  (await pc.getStats()).forEach((e: Entry) => {
+    if (e.type === "inbound-rtp" && typeof e.packetsReceived === "number") n += e.packetsReceived;
+  });
+  return n;
 }

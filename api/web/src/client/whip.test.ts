@@ -14,15 +14,27 @@ interface Call {
 const sdp = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=mid:0\r\n";
 let calls: Call[];
 let answer: () => Promise<Response>;
+let patched: () => Promise<Response>;
 const fetchBefore = globalThis.fetch;
 
 class FakePeer extends EventTarget {
   localDescription = { sdp };
+  remoteDescription = { sdp: "" };
+  signalingState = "stable";
+  restarts = 0;
+  restartIce = () => {
+    this.restarts++;
+  };
   remote = "";
   closed = false;
-  setLocalDescription = async () => {};
+  setLocalDescription = async () => {
+    if (this.restarts) this.localDescription = { sdp: sdp.replace("ufrag:u", `ufrag:u${this.restarts}`) };
+    this.signalingState = "have-local-offer";
+  };
   setRemoteDescription = async (d: RTCSessionDescriptionInit) => {
     this.remote = d.sdp ?? "";
+    this.remoteDescription = { sdp: this.remote };
+    this.signalingState = "stable";
   };
   close = () => {
     this.closed = true;
@@ -47,6 +59,7 @@ beforeEach(() => {
       headers: init.headers as Record<string, string>,
       keepalive: init.keepalive ?? false,
     });
+    if (init.method === "PATCH" && (init.headers as Record<string, string>)["if-match"] === "*") return patched();
     return init.method === "POST" ? answer() : new Response(null, { status: 204 });
   }) as typeof fetch;
 });
@@ -118,4 +131,38 @@ test("a refusal is thrown with its status", async () => {
   const { whip } = make();
   answer = async () => new Response("", { status: 503 });
   await assert.rejects(whip.connect(), (err: Refused) => err instanceof Refused && err.passing);
+});
+
+test("a restart goes on after a request was lost, and takes over the new way", async () => {
+  const { pc, whip } = make();
+  answer = async () => {
+    const text = "v=0\r\nm=audio 9 X 111\r\na=ice-ufrag:old\r\na=ice-pwd:old\r\na=candidate:9\r\nm=video 9 X 96\r\na=ice-ufrag:old\r\na=ice-pwd:old\r\n";
+    const res = new Response(text, { status: 201, headers: { location: "/whip/r/s1", etag: '"e1"' } });
+    Object.defineProperty(res, "url", { value: "https://mix.example/whip/r" });
+    return res;
+  };
+  await whip.connect();
+  patched = async () => {
+    throw new TypeError("network");
+  };
+  const never = new AbortController().signal;
+  await assert.rejects(whip.restart(never), TypeError);
+  patched = async () =>
+    new Response("m=audio 9 X 0\r\na=ice-ufrag:new\r\na=ice-pwd:secret\r\na=candidate:1\r\na=end-of-candidates\r\n", { headers: { etag: '"e2"' } });
+  await whip.restart(never);
+  assert.equal(pc.restarts, 1);
+  const [first, second] = calls.filter((c) => c.headers["if-match"] === "*");
+  assert.match(second?.body ?? "", /ufrag:u1/);
+  assert.equal(first?.body, second?.body);
+  assert.equal(pc.remote, "v=0\r\nm=audio 9 X 111\r\na=ice-ufrag:new\r\na=ice-pwd:secret\r\na=candidate:1\r\na=end-of-candidates\r\nm=video 9 X 96\r\na=ice-ufrag:new\r\na=ice-pwd:secret\r\n");
+  pc.candidate("candidate:4");
+  await settle();
+  assert.equal(calls.at(-1)?.headers["if-match"], '"e2"');
+  assert.match(calls.at(-1)?.body ?? "", /ufrag:u1[\s\S]*candidate:4/);
+
+  patched = async () => new Response("", { status: 404 });
+  await assert.rejects(whip.restart(never), (err: Refused) => err instanceof Refused && err.status === 404);
+  whip.abandon();
+  assert.ok(pc.closed);
+  assert.ok(!calls.some((c) => c.method === "DELETE"));
 });

@@ -1,11 +1,14 @@
-import { refusal } from "./errors.ts";
-import { fragment, iceHead, type IceHead } from "./sdpfrag.ts";
+import { Refused, refusal } from "./errors.ts";
+import { fragment, iceHead, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
 export interface Endpoint {
   url: string;
   token: string;
 }
+
+const offerGood = 4_000; // ms; then the network may be another one than it was made in
+const answerTime = 10_000; // ms that a server may take for an answer
 
 /**
  * One WHIP or WHEP session (RFC 9725): the offer goes out at once with the
@@ -20,6 +23,7 @@ export class Whip {
   private gathered = false;
   private patching: Promise<void> = Promise.resolve();
   private closed = false;
+  private offered = 0; // when the restart that is going on was
 
   constructor(
     readonly pc: RTCPeerConnection,
@@ -36,6 +40,7 @@ export class Whip {
       method: "POST",
       headers: { "content-type": "application/sdp", authorization: `Bearer ${this.endpoint.token}` },
       body: sdp,
+      signal: AbortSignal.timeout(answerTime),
     });
     if (!res.ok) throw await refusal(res);
     this.location = new URL(res.headers.get("location") ?? "", res.url).href;
@@ -49,12 +54,58 @@ export class Whip {
     this.flush();
   }
 
+  /**
+   * Restarts ICE (RFC 9725, section 4.3.3): the connection stays, its way is
+   * new. It may be called again after it failed or was aborted; then the same
+   * restart goes on. A server that has no such session any more refuses.
+   */
+  async restart(signal: AbortSignal): Promise<void> {
+    if (!this.location) throw new Refused(404, "There is no session to restart.");
+    if (this.pc.signalingState !== "stable" && Date.now() - this.offered > offerGood) {
+      await this.pc.setLocalDescription({ type: "rollback" });
+    }
+    if (this.pc.signalingState === "stable") {
+      this.offered = Date.now();
+      this.pc.restartIce();
+      this.waiting = [];
+      this.gathered = false;
+      this.head = null; // holds back what is gathered until the server knows the new credentials
+      await this.pc.setLocalDescription();
+    }
+    const head = iceHead(this.pc.localDescription?.sdp ?? "");
+    const candidates = this.waiting.slice();
+    const res = await fetch(this.location, {
+      method: "PATCH",
+      headers: {
+        "content-type": "application/trickle-ice-sdpfrag",
+        authorization: `Bearer ${this.endpoint.token}`,
+        "if-match": "*",
+      },
+      body: fragment(head, candidates, false),
+      signal,
+    });
+    if (!res.ok) throw await refusal(res);
+    const answer = await res.text();
+    this.etag = res.headers.get("etag") ?? this.etag;
+    const before = this.pc.remoteDescription?.sdp ?? "";
+    await this.pc.setRemoteDescription({ type: "answer", sdp: renewed(before, answer) });
+    this.waiting.splice(0, candidates.length);
+    this.head = head;
+    this.flush();
+  }
+
   /** Ends the session; the request outlives the page. May be called twice. */
   close(): void {
     if (!this.closed) {
       this.closed = true;
       this.hangUp();
     }
+    this.pc.close();
+  }
+
+  /** Closes the connection without a word to the server: another one is about to take the place. */
+  abandon(): void {
+    this.closed = true;
     this.pc.close();
   }
 
@@ -77,11 +128,11 @@ export class Whip {
   // Sends what has been gathered, one request after another. Trickle is an
   // optimization here: a refusal is no reason to give up.
   private flush(): void {
-    if (!this.location || (!this.waiting.length && !this.gathered)) return;
+    if (!this.location || !this.head || (!this.waiting.length && !this.gathered)) return;
     this.patching = this.patching.then(async () => {
+      if (!this.head || this.closed || (!this.waiting.length && !this.gathered)) return;
       const candidates = this.waiting.splice(0);
       const done = this.gathered;
-      if (!this.head || this.closed || (!candidates.length && !done)) return;
       this.gathered = false;
       const headers: Record<string, string> = {
         "content-type": "application/trickle-ice-sdpfrag",

@@ -41,7 +41,7 @@ export class Model {
       onPhase: (phase) => (this.phase.value = phase),
       onView: (view) => (this.view.value = view),
       onMix: (mix) => (this.mix.value = mix),
-      onQuality: (quality) => (this.quality.value = quality),
+      onQuality: (quality) => this.measure(quality),
       onMedia: (wish) => (this.sending.value = wish),
       onTrouble: (sentence) => (this.trouble.value = sentence),
     });
@@ -73,6 +73,14 @@ export class Model {
     this.phase.value = "joining"; // no preview in between, which would open both devices
     void this.join(place.name, { mic: place.mic, camera: place.camera });
     return true;
+  }
+
+  private measure(quality: Quality): void {
+    const before = this.quality.value?.path;
+    this.quality.value = quality;
+    if (quality.path === "tcp" && before !== "tcp" && !this.trouble.value) {
+      this.trouble.value = "Your network blocks video traffic, using TCP. Sound and picture may come a little later.";
+    }
   }
 
   toggleMic = (): Promise<void> => this.device(() => this.client.setMic(!this.sending.value.mic));
