@@ -100,7 +100,7 @@ func profile(ctx context.Context, cfg Config, n int) (p Profile, err error) {
 	if err != nil {
 		return p, err
 	}
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", "-symbolize=none", file).Output()
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", "-symbolize=none", "-nodecount=0", "-nodefraction=0", "-edgefraction=0", file).Output()
 	if err != nil {
 		return p, fmt.Errorf("go tool pprof: %w", err)
 	}
