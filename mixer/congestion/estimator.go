@@ -1,7 +1,6 @@
 package congestion
 
 import (
-	"math"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -92,9 +91,10 @@ func (e *Estimator) since(now time.Time) time.Duration {
 func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 	now := e.since(at)
 	e.coarse.bytes += int64(size)
-	e.flight.add(seq, packet{at: now, size: int32(size), probe: e.prober.sent(size, now)})
-	if p := e.prober.pending(); p {
-		e.prober.last = e.flight.end - 1
+	id := e.prober.sent(size, now)
+	e.flight.add(seq, packet{at: now, size: int32(size), probe: id})
+	if id > 0 {
+		e.prober.span(e.flight.end - 1)
 	}
 }
 
@@ -148,9 +148,11 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 type view struct {
 	queue, before time.Duration // standing now, and one window earlier
 	some          bool          // whether queue is known
-	rate          float64       // delivered through a queue that did not empty, bit/s; 0: there was none
-	got           float64       // delivered in the last second
+	rate          float64       // that the link took while its queue did not empty, bit/s; 0: it was
+	measured      int           // by so many packets
+	sent          float64       // in the last second beside probes, bit/s
 	n, lost       int           // of the loss window, while no queue stood
+	runs          int           // of losses without one that came between
 	full, over    int           // packets of its newest half that met a queue, and lost ones beside them
 	all, gone     int           // of its newest half, in all
 }
@@ -168,11 +170,23 @@ func (e *Estimator) look(now time.Duration) (v view) {
 		from, to        = never, -never
 		firstSize       int32
 		inBusy          int
+		goneBusy        int
+		goneBytes       int64         // lost while the link was busy
+		gone            bool          // the nearest newer one was lost
 		beside          time.Duration // queue of the nearest newer packet that came
 	)
 	for n := e.flight.seen; n >= e.flight.oldest(); n-- {
 		p := e.flight.find(n)
-		if p == nil || p.fate == unknown {
+		if p == nil {
+			continue
+		}
+		if p.fate == unknown {
+			if busy && inBusy > 0 {
+				bytes += int64(p.size) // its feedback was lost, not the packet
+			}
+			if end-p.at <= lossWindow/2 && end > 0 && p.probe == 0 {
+				half += int64(p.size)
+			}
 			continue
 		}
 		if end == 0 {
@@ -182,19 +196,27 @@ func (e *Estimator) look(now time.Duration) (v view) {
 		if age > lossWindow {
 			break
 		}
+		if age <= lossWindow/2 && p.probe == 0 {
+			half += int64(p.size)
+		}
 		if p.fate == arrived {
 			beside = p.delay - base
 		}
 		if p.at >= e.loss.from {
-			v.count(p.fate == lost, beside > low, age <= lossWindow/2)
+			v.count(p.fate == lost, p.probe > 0, beside > low, age <= lossWindow/2)
+			if p.fate == lost && !gone {
+				v.runs++
+			}
+			gone = p.fate == lost
 		}
 		if p.fate == lost {
+			if busy {
+				goneBytes += int64(p.size)
+				goneBusy++
+			}
 			continue
 		}
 		q := p.delay - base
-		if age <= lossWindow/2 {
-			half += int64(p.size)
-		}
 		switch {
 		case !closed:
 			least = min(least, q)
@@ -217,16 +239,31 @@ func (e *Estimator) look(now time.Duration) (v view) {
 	}
 	v.some = closed || count >= perWindow
 	v.queue, v.before = least, earlier
-	v.got = float64(half) * 8 / (lossWindow / 2).Seconds()
-	if inBusy >= perWindow && to-from >= oneWindow {
-		v.rate = float64(bytes-int64(firstSize)) * 8 / (to - from).Seconds()
+	v.sent = float64(half) * 8 / (lossWindow / 2).Seconds()
+	if span := to - from; inBusy >= perWindow && span >= 200*time.Millisecond || inBusy >= 2*perWindow && span >= oneWindow {
+		// What radio lost took its time in the link, what found no room did not.
+		if float64(goneBusy) <= (e.loss.inherent+0.15)*float64(inBusy+goneBusy) {
+			bytes += goneBytes
+		} else {
+			bytes = int64(float64(bytes) / (1 - e.loss.inherent))
+		}
+		v.rate, v.measured = float64(bytes-int64(firstSize))*8/span.Seconds(), inBusy
 	}
 	return v
 }
 
+// deepest is the share of the estimate that has to be left by one measurement: few
+// packets measure badly, and more will follow.
+func (v *view) deepest() float64 {
+	if v.measured < 2*perWindow {
+		return 0.8
+	}
+	return 0.5
+}
+
 // count takes one packet into the view's losses: those beside a queue may be its
-// overflow, the others are the link's own.
-func (v *view) count(lost, queued, fresh bool) {
+// overflow, those of a probe its excess, and the others are the link's own.
+func (v *view) count(lost, probe, queued, fresh bool) {
 	one := 0
 	if lost {
 		one = 1
@@ -239,7 +276,7 @@ func (v *view) count(lost, queued, fresh bool) {
 			v.over += one
 		}
 	}
-	if !queued {
+	if !queued && !probe {
 		v.n++
 		v.lost += one
 	}
@@ -268,19 +305,17 @@ func (e *Estimator) judge(now time.Duration) {
 	if e.prober.pending() {
 		high += probeQueue // a queue of the probe's own making
 	}
-	steady := e.loss.inherent
 	switch {
 	case v.queue > high && (v.before == never || v.queue >= v.before-5*time.Millisecond):
 		e.overused(now)
 		if v.rate > 0 {
-			// Few packets measure badly, and more will follow.
-			e.cut(max(keep*v.rate/(1-steady), e.rate/2))
+			e.cut(max(keep*v.rate, e.rate*v.deepest()))
 		}
 	case v.over >= 3 && e.loss.excess(v.over, v.full) > 0.05:
 		// A short queue overflows before it is long, and empties before it is
 		// measured; then one step at a time.
 		if v.rate > 0 {
-			e.cut(max(keep*v.rate/(1-steady), e.rate/2))
+			e.cut(max(keep*v.rate, e.rate*v.deepest()))
 		} else if now-e.congested > 3*e.interval+e.RoundTrip() {
 			e.cut(keep * e.rate)
 		}
@@ -310,6 +345,9 @@ func (e *Estimator) cut(rate float64) {
 func (e *Estimator) raise(rate float64, now time.Duration) {
 	if rate > 1.1*e.rate {
 		e.rising = now
+	}
+	if now < e.loss.until {
+		rate = min(rate, e.loss.ceiling)
 	}
 	e.rate = min(max(e.rate, rate), float64(e.limits.Max))
 }
@@ -374,7 +412,7 @@ func (e *Estimator) grow(now time.Duration) {
 func (e *Estimator) carried(lo, hi int64, probe uint8) (sent, carried float64) {
 	var (
 		first, last time.Duration
-		bytes       int64
+		bytes, edge int64
 		n, gone     int
 		base        = e.base.value()
 	)
@@ -391,14 +429,15 @@ func (e *Estimator) carried(lo, hi int64, probe uint8) (sent, carried float64) {
 		}
 		if n++; n == 1 {
 			first = p.at
-		} else {
-			bytes += int64(p.size)
+			bytes -= int64(p.size) / 2
 		}
-		last = p.at
+		last, edge = p.at, int64(p.size)/2
+		bytes += int64(p.size)
 		if p.fate == lost {
 			gone++
 		}
 	}
+	bytes -= edge // half of the packets at both ends lies outside of the train
 	span := last - first
 	came := n - gone
 	if came < perWindow || span < 40*time.Millisecond {
@@ -434,16 +473,17 @@ func (e *Estimator) probed(now time.Duration) {
 	if !p.pending() || p.active(now) {
 		return
 	}
-	whole := e.flight.seen >= p.last
+	whole := p.last > 0 && e.flight.seen >= p.last
 	if !whole && now-p.until < e.RoundTrip()+3*e.interval+200*time.Millisecond {
 		return
 	}
-	_, carried := e.carried(p.first, p.last, p.id)
+	sent, carried := e.carried(p.first, p.last, p.id)
+	if sent == 0 {
+		p.again(now) // its feedback was lost
+		return
+	}
 	if carried > e.rate {
 		e.raise(trust*carried, now)
-	}
-	if carried > 0 && carried < 0.8*e.rate && e.queue > e.low() {
-		e.cut(carried)
 	}
 	p.done(e.rate >= 0.85*float64(p.target), now)
 }
@@ -528,12 +568,10 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 func (e *Estimator) Probe(want int, at time.Time) (Cluster, bool) {
 	now := e.since(at)
 	want = min(want, e.limits.Max)
-	if float64(want) < 1.05*e.rate || e.drain || e.queue > e.low() || e.overdue(now) > 0 {
+	if float64(want) <= e.rate || e.drain || e.queue > e.low() || e.overdue(now) > 0 {
 		return Cluster{}, false
 	}
-	c, ok := e.prober.begin(want, e.rate, e.coarse.on, e.flight.end, now)
+	c, ok := e.prober.begin(want, e.rate, e.coarse.on, now)
 	c.Until = at.Add(e.prober.until - now)
 	return c, ok
 }
-
-func sigma(p float64, n int) float64 { return math.Sqrt(p * (1 - p) / float64(max(n, 1))) }

@@ -188,11 +188,11 @@ func (l *Ladder) Useful(e Estimate) int {
 		if l.low > 0 && full > l.low {
 			break
 		}
-		need := int(float64(full) / upMargin * 1.05)
+		need := int(float64(full) / upMargin)
 		if need <= e.Rate {
 			continue
 		}
-		if useful = need; !l.trial {
+		if useful = need * 11 / 10; !l.trial {
 			break
 		}
 	}

@@ -1,17 +1,24 @@
 package congestion
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // lossModel tells the loss that a link has of itself, as radio does, from the loss of
 // an overfull queue. Two ideas of libwebrtc's loss-based estimator
 // ("LossBasedBweV2": a link has an inherent loss and a bandwidth; loss is
 // inherent + what exceeds the bandwidth) are kept, its search is not. Packets lost
 // beside others that met no queue are the link's own loss, and followed as
-// they come; if a lot comes at once without a queue, the rate is cut once to see
-// whether less is lost. If not, all is as before, and the loss is inherent.
+// they come. But a policer drops without a queue too (RFC 2475, section 2.3.3.3); so
+// when that loss becomes much more than was there when little was sent, the
+// rate is cut once for two seconds to see whether less is lost. If not, all is as
+// before, and the loss is the link's own.
 type lossModel struct {
 	inherent float64
+	trusted  float64       // so much of it was there when little was sent
 	recent   float64       // of the newest packets
+	run      float64       // mean length of a loss, packets
 	from     time.Duration // what was sent before does not count
 	begun    time.Duration
 	updated  time.Duration
@@ -19,19 +26,30 @@ type lossModel struct {
 		at     time.Duration // 0: none
 		before float64       // rate
 		loss   float64
+		got    float64 // delivered, bit/s
 	}
+	ceiling float64       // what a policer was seen to let through
+	until   time.Duration // is not exceeded so long
 }
 
 // excess is by how much gone of n packets are more than the link's own loss,
-// after an allowance for chance: three standard deviations, doubled because losses
-// come in bursts.
+// after an allowance for chance.
 func (l *lossModel) excess(gone, n int) float64 {
 	if n < 8 {
 		return 0
 	}
-	p := max(l.inherent, 0.02)
-	return float64(gone)/float64(n) - l.inherent - min(3*sigma(p, n)*1.5, 0.3)
+	return float64(gone)/float64(n) - l.inherent - l.chance(l.inherent, n)
 }
+
+// chance is what n packets may lose more than a share of p by chance: two and a half
+// standard deviations, widened because losses that come in runs of length r
+// count for fewer.
+func (l *lossModel) chance(p float64, n int) float64 {
+	runs := math.Sqrt(2*min(max(l.run, 1), 6) - 1)
+	return min(2.5*sigma(max(p, 0.02), n)*runs, 0.3)
+}
+
+func sigma(p float64, n int) float64 { return math.Sqrt(p * (1 - p) / float64(max(n, 1))) }
 
 // own is the link's own loss as far as that is known: nothing may be known yet.
 func (l *lossModel) own(now time.Duration) float64 {
@@ -48,9 +66,12 @@ func (l *lossModel) forget(now time.Duration) {
 }
 
 const (
-	lossTrial  = 2500 * time.Millisecond
-	lossStart  = 3 * time.Second // in which the first losses are taken for the link's own
-	lossSudden = 0.15
+	lossTrial   = 2500 * time.Millisecond
+	lossStart   = 2 * time.Second // in which the first losses are taken for the link's own
+	lossSudden  = 0.15
+	lossCreep   = 0.08 // over what was put to the test
+	lossPoliced = 30 * time.Second
+	lossCut     = 0.55 // of what was delivered is left for a test
 )
 
 // tryLoss follows the inherent loss while no queue stands.
@@ -67,22 +88,33 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 	if v.n < 20 {
 		return
 	}
+	if v.runs > 0 {
+		l.run += (float64(v.lost)/float64(v.runs) - l.run) * min(1, dt.Seconds()/3)
+	}
 	share := float64(v.lost) / float64(v.n)
 	switch {
 	case l.trial.at > 0 && now-l.trial.at < lossTrial:
 		return
 	case l.trial.at > 0:
 		// The window lies behind the cut now.
-		if share > 0.7*l.trial.loss {
-			l.inherent = share
+		if share > 0.4*l.trial.loss {
+			l.trusted = share
 			e.raise(l.trial.before, now)
+		} else {
+			// A short probe slips through a policer, so what it finds does not count
+			// for a while.
+			l.ceiling, l.until = l.trial.got, now+lossPoliced
 		}
+		l.inherent = share
 		l.trial.at = 0
 		return
-	case now-l.begun > lossStart && l.excess(v.lost, v.n) > lossSudden:
-		l.trial.at, l.trial.before, l.trial.loss = now, e.rate, share
+	case now-l.begun < lossStart:
+		l.trusted = l.inherent // little is sent yet
+	case v.sent < e.rate/4: // too little to be the reason
+	case l.excess(v.lost, v.n) > lossSudden, l.inherent > l.trusted+lossCreep+l.chance(l.trusted, v.n)/2 && share > l.trusted+lossCreep:
+		l.trial.at, l.trial.before, l.trial.loss, l.trial.got = now, e.rate, share, v.sent*(1-share)
 		e.congested = now
-		e.cut(keep * v.got)
+		e.cut(lossCut * l.trial.got)
 		return
 	}
 	tau := 4.0

@@ -8,8 +8,10 @@ const (
 	probeLongest = 400 * time.Millisecond
 	probeLeast   = 100 * time.Millisecond
 	probePackets = 10
+	probeAgain   = 300 * time.Millisecond
 	probeSoon    = 3 * time.Second // after congestion or failure
 	probeSeldom  = 6 * time.Second
+	probeFurther = 1.2
 	probeGrowth  = 2.0
 	probeStart   = 3.0 // while nothing has failed yet
 )
@@ -32,7 +34,7 @@ type Cluster struct {
 type prober struct {
 	id     uint8 // of the newest cluster
 	on     bool  // a cluster is out and not judged
-	first  int64
+	first  int64 // its packets, unwrapped; 0: none went out yet
 	last   int64
 	target int
 	left   int // bytes
@@ -46,7 +48,7 @@ type prober struct {
 func newProber() prober { return prober{pause: probeSoon} }
 
 // begin starts a cluster.
-func (p *prober) begin(want int, rate float64, coarse bool, first int64, now time.Duration) (Cluster, bool) {
+func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (Cluster, bool) {
 	if p.on || now < p.next {
 		return Cluster{}, false
 	}
@@ -60,7 +62,7 @@ func (p *prober) begin(want int, rate float64, coarse bool, first int64, now tim
 	if coarse {
 		growth = 1.3
 	}
-	target := min(float64(want), growth*rate)
+	target := min(max(float64(want), probeFurther*rate), growth*rate)
 	length := time.Duration(float64(probeQueue) / (target/rate - 1))
 	length = min(max(length, probeLeast), probeLongest)
 	if coarse {
@@ -71,7 +73,7 @@ func (p *prober) begin(want int, rate float64, coarse bool, first int64, now tim
 		p.id = 1
 	}
 	p.on, p.target, p.left = true, int(target), bytes
-	p.first, p.last = first, first-1
+	p.first, p.last = 0, 0
 	p.until = now + length + length/2
 	return Cluster{
 		Rate: p.target, Bytes: bytes,
@@ -94,6 +96,14 @@ func (p *prober) sent(size int, now time.Duration) uint8 {
 	return p.id
 }
 
+// span notes that packet n belongs to the cluster.
+func (p *prober) span(n int64) {
+	if p.first == 0 {
+		p.first = n
+	}
+	p.last = n
+}
+
 // done ends a cluster.
 func (p *prober) done(good bool, now time.Duration) {
 	p.on, p.tried = false, true
@@ -104,6 +114,12 @@ func (p *prober) done(good bool, now time.Duration) {
 	p.failed = true
 	p.next = now + p.pause
 	p.pause = min(p.pause*3/2, probeSeldom)
+}
+
+// again ends a cluster of which nothing became known.
+func (p *prober) again(now time.Duration) {
+	p.on = false
+	p.next = now + probeAgain
 }
 
 // disturbed puts the next probe off after congestion.

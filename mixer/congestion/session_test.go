@@ -14,8 +14,8 @@ type weak struct {
 	coarse   bool          // no transport-wide feedback, only receiver reports
 	length   time.Duration
 	layers   []float64
-	skew     float64                              // of the client's clock
-	offered  func(now time.Duration) (quiet bool) // the composite is still: pictures are a tenth
+	skew     float64                      // of the client's clock
+	quiet    func(now time.Duration) bool // the composite stands still: pictures are a tenth
 	cross    *tcp
 	best     int
 	low      int
@@ -57,7 +57,6 @@ type figures struct {
 	queues    []time.Duration // in the link, of every packet after settling
 	tiers     []int           // every 100 ms
 	rates     []int
-	mutes     int
 	sounds    []time.Duration // from the room to the client, less the link's own delay
 	soundGap  time.Duration   // most by which a packet of sound came later than the one before it, over its interval
 	soundLost float64
@@ -210,7 +209,7 @@ func (s *session) step(now time.Duration) {
 }
 
 func (s *session) video(tier int, p Picture, bytes int, now time.Duration) {
-	if s.w.offered != nil && s.w.offered(now) {
+	if s.w.quiet != nil && s.w.quiet(now) {
 		bytes /= 10
 	}
 	if p.Keyframe {
@@ -382,7 +381,7 @@ func (s *session) nacks(now time.Duration) {
 			})
 		}
 	}
-	if s.lastShown > 0 && now-s.lastShown > 1500*time.Millisecond && len(s.waiting)+len(s.missing) > 0 && now-s.asked > 2*time.Second {
+	if s.highest >= 0 && now-s.lastShown > 1500*time.Millisecond && len(s.waiting)+len(s.missing) > 0 && now-s.asked > 2*time.Second {
 		s.asked = now
 		s.ev.at(now+s.w.up.delay, func(time.Duration) { s.room.keyframe() })
 	}

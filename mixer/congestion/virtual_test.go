@@ -22,8 +22,11 @@ type hop struct {
 	bytes   int           // or so many bytes, if set
 	loss    float64
 	burst   float64 // mean length of a loss; 0: each on its own
+	bucket  float64 // a policer instead of a queue: bytes that it lets through at once
 	rng     *rand.Rand
 
+	tokens  float64
+	filled  time.Duration
 	free    time.Duration // when the last packet has left
 	waiting []leaving
 	held    int // bytes in waiting
@@ -64,6 +67,15 @@ func (h *hop) pass(size int, now time.Duration) passage {
 	rate, _ := h.rate(now)
 	if rate == 0 {
 		return passage{lost: true}
+	}
+	if h.bucket > 0 {
+		h.tokens = min(h.tokens+rate/8*(now-h.filled).Seconds(), h.bucket)
+		h.filled = now
+		if h.tokens < float64(size) {
+			return passage{drop: true}
+		}
+		h.tokens -= float64(size)
+		return passage{arrives: now + h.delay, lost: h.loses()}
 	}
 	limit := max(int(rate*h.queue.Seconds()/8), 3000)
 	if h.bytes > 0 {
@@ -192,7 +204,7 @@ func (m *room) keyframe() {
 	}
 }
 
-// layersOf is the pattern of libvpx's three layers.
+// pattern3 is libvpx's pattern of three layers.
 var pattern3 = []uint8{0, 2, 1, 2}
 
 // step makes the pictures that are due for the client.
