@@ -8,17 +8,19 @@ export PATH := $(CURDIR)/.cache/go/bin:$(CURDIR)/.cache/node/bin:$(PATH):/usr/lo
 
 BOTS ?= 5
 FUZZTIME ?= 30s
+HOSTILE ?=
+HOSTILE_TIME ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WEB := api/web
 WEB_SRC := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' 2>/dev/null)
 
-.PHONY: help run load build page test nat lint fuzz bench weak docker clean setup-build setup-run setup-bench setup-lint setup-test
+.PHONY: help run load build page test nat lint fuzz hostile sanitize bench weak docker clean setup-build setup-run setup-bench setup-lint setup-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo "Variables: BOTS=$(BOTS) for run and load; HTTP_PORT, HTTPS_PORT, RTC_PORT for run; FUZZTIME=$(FUZZTIME); BENCH_QUICK=1."
+	@echo "Variables: BOTS=$(BOTS) for run and load; HTTP_PORT, HTTPS_PORT, RTC_PORT for run; FUZZTIME=$(FUZZTIME); HOSTILE=KIND,… and HOSTILE_TIME=$(HOSTILE_TIME); BENCH_QUICK=1."
 
 run: setup-run build ## install what is missing, build, start a server and a demo room with BOTS people in it
 	@BOTS=$(BOTS) scripts/run.sh
@@ -47,8 +49,15 @@ nat: setup-test build ## only the test behind an address translator (as root)
 lint: setup-lint page ## gofmt, go vet, staticcheck, shellcheck, tsc
 	@scripts/lint.sh $(STATICCHECK)
 
-fuzz: setup-build ## every fuzz target for FUZZTIME
+fuzz: setup-build ## every fuzz target for FUZZTIME, a time or a count (1000000x)
 	@scripts/fuzz.sh $(FUZZTIME)
+
+hostile: setup-build build ## hostile senders beside good ones, each kind (or those of HOSTILE) for HOSTILE_TIME
+	@MIXDOWN_HOSTILE=$(HOSTILE_TIME) MIXDOWN_HOSTILE_KINDS=$(HOSTILE) MIXDOWN_BIN=$(CURDIR)/bin/mixdown \
+	  go test -count=1 -v -timeout 1h -run '^TestHostileSenders$$' ./cmd/mixdown
+
+sanitize: setup-build ## tests of all that is or uses C with the address and undefined-behaviour sanitizers
+	@scripts/sanitize.sh
 
 bench: setup-bench build ## measure each stage, the whole server, and others at the same job; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
 	@scripts/bench.sh
