@@ -23,6 +23,7 @@ type FanOut struct {
 	Viewers    int
 	Cores      float64 // CPU time of the server over wall time
 	Micros     float64 // of it per packet sent, without what the server takes for one viewer
+	Uncut      float64 // the same, if nothing is cut into datagrams on this machine
 	Packets    float64 // per second, all viewers
 	Kbps       float64 // kb/s per viewer
 	Loss       float64 // share of packets
@@ -43,17 +44,21 @@ func fanOut(ctx context.Context, cfg Config, list string) ([]FanOut, error) {
 	for _, n := range counts {
 		var runs []FanOut
 		for range cfg.Runs {
-			alone, err := watchViewers(ctx, cfg, 1)
+			alone, err := watchViewers(ctx, cfg, 1, false)
 			if err != nil {
 				return nil, fmt.Errorf("one viewer: %w", err)
 			}
-			all, err := watchViewers(ctx, cfg, n)
+			all, err := watchViewers(ctx, cfg, n, false)
 			if err != nil {
 				return nil, fmt.Errorf("%d viewers: %w", n, err)
 			}
 			f := all.above(alone, n)
-			fmt.Fprintf(os.Stderr, "bench: %d viewers: %.2f cores, %.0f packets/s, %.2f µs a packet, %.2f MB and %.1f goroutines each, %.4f %% lost, %.0f joins/s\n",
-				n, f.Cores, f.Packets, f.Micros, f.RSS, f.Goroutines, 100*f.Loss, f.Joins)
+			if all, err = watchViewers(ctx, cfg, n, true); err != nil {
+				return nil, fmt.Errorf("%d viewers: %w", n, err)
+			}
+			f.Uncut = all.above(alone, n).Micros
+			fmt.Fprintf(os.Stderr, "bench: %d viewers: %.2f cores, %.0f packets/s, %.2f µs a packet (uncut %.2f), %.2f MB and %.1f goroutines each, %.4f %% lost, %.0f joins/s\n",
+				n, f.Cores, f.Packets, f.Micros, f.Uncut, f.RSS, f.Goroutines, 100*f.Loss, f.Joins)
 			runs = append(runs, f)
 		}
 		out = append(out, medianFanOut(runs))
@@ -98,6 +103,7 @@ func medianFanOut(runs []FanOut) FanOut {
 	return FanOut{
 		Viewers:    runs[0].Viewers,
 		Cores:      of(func(f FanOut) float64 { return f.Cores }),
+		Uncut:      of(func(f FanOut) float64 { return f.Uncut }),
 		Micros:     of(func(f FanOut) float64 { return f.Micros }),
 		Packets:    of(func(f FanOut) float64 { return f.Packets }),
 		Kbps:       of(func(f FanOut) float64 { return f.Kbps }),
@@ -111,7 +117,7 @@ func medianFanOut(runs []FanOut) FanOut {
 
 // watchViewers starts a server, one bot that sends, and n viewers in this
 // process, and watches them over the window.
-func watchViewers(ctx context.Context, cfg Config, n int) (v viewing, err error) {
+func watchViewers(ctx context.Context, cfg Config, n int, uncut bool) (v viewing, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return v, err
@@ -144,7 +150,7 @@ func watchViewers(ctx context.Context, cfg Config, n int) (v viewing, err error)
 
 	codecs := catalog.Default()
 	keys := api.Keys{ID: "bench", Secret: strings.Repeat("bench-", 8)}
-	audience, err := load.NewAudience(srv.url, room, keys, codecs.Find("VP8"), codecs.Find("opus"))
+	audience, err := load.NewAudience(srv.url, room, keys, codecs.Find("VP8"), codecs.Find("opus"), uncut)
 	if err != nil {
 		return v, err
 	}
@@ -220,14 +226,15 @@ func fanOutMarkdown(rows []FanOut) string {
 
 One sender, and viewers of one tier in another process of this machine: real DTLS and SRTP, but the viewers only count what comes in.
 The time of a packet is the server's CPU time, the kernel's share of its system calls included, above that with one viewer; on loopback
-that share holds the receiver's half of the network stack, too, but for waking anybody: the viewers look into their sockets by the clock. Memory and goroutines likewise. Joining takes both ends' CPU time.
+that share holds the receiver's half of the network stack, too, but for waking anybody: the viewers look into their sockets by the clock.
+Uncut: the viewers take what was sent as one message (UDP_SEGMENT) as one, as if a network card cut it. Memory and goroutines likewise. Joining takes both ends' CPU time.
 
-| viewers | server, cores | packets/s | µs a packet | kb/s each | loss | resident, MB each | heap, MB each | goroutines each | joins/s |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| viewers | server, cores | packets/s | µs a packet | uncut | kb/s each | loss | resident, MB each | heap, MB each | goroutines each | joins/s |
+|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 `)
 	for _, f := range rows {
-		fmt.Fprintf(&b, "| %d | %.2f | %.0f | %.2f | %.0f | %.3f %% | %.2f | %.2f | %.1f | %.0f |\n",
-			f.Viewers, f.Cores, f.Packets, f.Micros, f.Kbps, 100*f.Loss, f.RSS, f.Heap, f.Goroutines, f.Joins)
+		fmt.Fprintf(&b, "| %d | %.2f | %.0f | %.2f | %.2f | %.0f | %.3f %% | %.2f | %.2f | %.1f | %.0f |\n",
+			f.Viewers, f.Cores, f.Packets, f.Micros, f.Uncut, f.Kbps, 100*f.Loss, f.RSS, f.Heap, f.Goroutines, f.Joins)
 	}
 	return b.String()
 }

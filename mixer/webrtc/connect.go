@@ -24,6 +24,7 @@ const gatherTimeout = 5 * time.Second
 func (t *Transport) connect(ctx context.Context, p *peer) error {
 	setting := t.setting
 	setting.BufferFactory = p.buffer
+	setting.SetSRTPProtectionProfiles(t.profiles(p)...)
 	api := webrtc.NewAPI(webrtc.WithSettingEngine(setting), webrtc.WithMediaEngine(&t.media), // which it copies
 		webrtc.WithInterceptorRegistry(new(interceptor.Registry)))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{t.cert}})

@@ -37,15 +37,17 @@ type route struct {
 }
 
 // pionEvery is how often a packet takes pion's way nevertheless: pion's rollover
-// counter has to be right when a client moves to TCP, so it must see a packet in
-// less than half a cycle of sequence numbers. A power of two.
+// counter has to be right when a client moves to TCP, so it must see the first
+// packet, and then one in less than half a cycle of sequence numbers. A power of
+// two.
 const pionEvery = 1 << 13
 
 // WriteRTP implements rtpWriter. The header has neither extensions nor CSRCs.
 func (d *direct) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	first := !d.begun
 	roc := d.rollover(h.SequenceNumber)
 	r := d.routes.Load()
-	if r == nil || h.SequenceNumber%pionEvery == 0 {
+	if r == nil || first || h.SequenceNumber%pionEvery == 0 {
 		return d.pion.WriteRTP(h, payload)
 	}
 	return r.batch.seal(d.gcm, h, roc, payload, &r.to), nil

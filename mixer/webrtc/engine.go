@@ -10,7 +10,6 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/pion/dtls/v2"
 	"github.com/pion/ice/v2"
 	"github.com/pion/webrtc/v3"
 
@@ -62,8 +61,6 @@ func (t *Transport) engine() error {
 	s.SetDTLSRetransmissionInterval(dtlsRetransmit)
 	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address already
 	s.SetSRTPReplayProtectionWindow(replayWindow)
-	// GCM is one pass where AES_CM with HMAC is two.
-	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 
 	const dynamic = 96 // first dynamic payload type; an answer uses the offer's
 	for i, c := range t.codecs {

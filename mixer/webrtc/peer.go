@@ -52,6 +52,7 @@ type peer struct {
 	closed    chan struct{}
 	once      sync.Once
 	connOnce  sync.Once
+	onlyGCM   bool                  // in its handshake
 	reason    error                 // why it closed; set before closed is
 	route     atomic.Pointer[route] // nil: only pion can send to the client
 	left      atomic.Int64          // when the client seemed to say goodbye, Unix ns

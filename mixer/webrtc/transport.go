@@ -64,6 +64,7 @@ type Transport struct {
 	setting    webrtc.SettingEngine
 	media      webrtc.MediaEngine
 	pacer      *pacer
+	refused    refusals
 
 	done     chan struct{} // closed when watch shall end
 	watching sync.WaitGroup
@@ -210,6 +211,7 @@ func (t *Transport) begin(p *peer) error {
 	sessions.Inc()
 	t.wg.Go(func() {
 		p.run(t.rooms)
+		t.refused.learn(p)
 		sessions.Dec()
 		t.mu.Lock()
 		delete(t.peers, p.id)

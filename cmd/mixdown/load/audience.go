@@ -46,8 +46,10 @@ type Heard struct {
 	Lost           uint64 // by holes in the sequence numbers
 }
 
-// NewAudience returns an audience of nobody.
-func NewAudience(base, room string, keys api.Keys, video, audio *codec.Codec) (*Audience, error) {
+// NewAudience returns an audience of nobody. uncut takes datagrams that the
+// server sent as one message as one, where this is the same machine: that leaves
+// the cutting out, which a network card would do.
+func NewAudience(base, room string, keys api.Keys, video, audio *codec.Codec, uncut bool) (*Audience, error) {
 	u, err := parseBase(base)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func NewAudience(base, room string, keys api.Keys, video, audio *codec.Codec) (*
 	}
 	a := &Audience{
 		door: &Door{Base: u, Room: room, Keys: &keys, Client: newClient(false), Timeout: 30 * time.Second},
-		net:  &countingNet{Net: n, done: make(chan struct{})},
+		net:  &countingNet{Net: n, done: make(chan struct{}), uncut: uncut},
 	}
 	go a.net.look()
 	var s webrtc.SettingEngine
@@ -202,7 +204,8 @@ func (a *Audience) Close() {
 // it, in the server's system calls. Far clients cost a server nothing of that.
 type countingNet struct {
 	transport.Net
-	done chan struct{}
+	done  chan struct{}
+	uncut bool
 
 	mu    sync.Mutex
 	conns []*countingConn
@@ -220,6 +223,12 @@ func (n *countingNet) ListenUDP(_ string, addr *net.UDPAddr) (transport.UDPConn,
 		return nil, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, lookBuffer)
+	if n.uncut {
+		if err := unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("UDP_GRO: %w", err)
+		}
+	}
 	c := &countingConn{fd: fd, others: make(chan datagram, 64), closed: make(chan struct{}), next: make(map[uint32]uint16)}
 	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
 		unix.Close(fd)
@@ -245,7 +254,7 @@ func sockaddr(a *net.UDPAddr) *unix.SockaddrInet4 {
 
 // look empties all sockets again and again.
 func (n *countingNet) look() {
-	buf := make([]byte, 2048)
+	buf := make([]byte, 1<<16)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -287,13 +296,20 @@ func (c *countingConn) empty(buf []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.fd >= 0 {
-		n, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_DONTWAIT)
+		var control [64]byte
+		n, more, _, from, err := unix.Recvmsg(c.fd, buf, control[:], unix.MSG_DONTWAIT)
 		if err != nil {
 			return
 		}
+		segment := n
+		if size, err := unix.ParseSocketControlMessage(control[:more]); err == nil && len(size) > 0 {
+			segment = int(binary.NativeEndian.Uint32(size[0].Data)) // UDP_GRO, udp(7)
+		}
 		// RFC 7983, section 7, and RFC 5761, section 4.
 		if n >= 12 && buf[0]>>6 == 2 && (buf[1] < 192 || buf[1] > 223) {
-			c.count(buf[:n])
+			for rest := buf[:n]; len(rest) > 0; rest = rest[min(segment, len(rest)):] {
+				c.count(rest[:min(segment, len(rest))])
+			}
 			continue
 		}
 		a := from.(*unix.SockaddrInet4)
