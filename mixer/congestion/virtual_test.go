@@ -19,7 +19,6 @@ type hop struct {
 	jitter  time.Duration // even, 0 to jitter
 	reorder bool          // jitter may turn the order round
 	queue   time.Duration // most of it at the present rate, and 3000 bytes at least
-	bytes   int           // or so many bytes, if set
 	loss    float64
 	burst   float64 // mean length of a loss; 0: each on its own
 	bucket  float64 // a policer instead of a queue: bytes that it lets through at once
@@ -78,9 +77,6 @@ func (h *hop) pass(size int, now time.Duration) passage {
 		return passage{arrives: now + h.delay, lost: h.loses()}
 	}
 	limit := max(int(rate*h.queue.Seconds()/8), 3000)
-	if h.bytes > 0 {
-		limit = h.bytes
-	}
 	if h.held+size > limit {
 		return passage{drop: true}
 	}

@@ -1,0 +1,172 @@
+package congestion
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+)
+
+// TestDecode reads what pion's recorder writes, over the wrap of both counters.
+func TestDecode(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	recorder := twcc.NewRecorder(1)
+	var d decoder
+	type sent struct {
+		seq uint16
+		at  time.Duration
+	}
+	var want []sent
+	got := map[uint16]Report{}
+	at := time.Duration(1<<24-2) * referenceUnit
+	start := at
+	flush := func() {
+		for _, p := range recorder.BuildFeedbackPacket() {
+			raw, err := p.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fb rtcp.TransportLayerCC
+			if err := fb.Unmarshal(raw); err != nil {
+				t.Fatal(err)
+			}
+			reports, err := d.decode(&fb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range reports {
+				if !got[r.Seq].Arrived {
+					got[r.Seq] = r
+				}
+			}
+		}
+	}
+	for i := range 400 {
+		seq := uint16(65400 + i)
+		at += time.Duration(rng.IntN(40)) * time.Millisecond
+		if rng.IntN(5) > 0 {
+			recorder.Record(7, seq, at.Microseconds())
+			want = append(want, sent{seq, at})
+		}
+		if i%20 == 19 {
+			flush()
+		}
+	}
+	if len(want) < 200 {
+		t.Fatalf("only %d packets", len(want))
+	}
+	zero := got[want[0].seq].At - (want[0].at - start)
+	for _, w := range want {
+		r := got[w.seq]
+		if off := r.At - (w.at - start) - zero; !r.Arrived || off < -time.Millisecond || off > time.Millisecond {
+			t.Fatalf("packet %d: %+v, %v off", w.seq, r, off)
+		}
+	}
+	for seq, r := range got {
+		if r.Arrived && !func() bool {
+			for _, w := range want {
+				if w.seq == seq {
+					return true
+				}
+			}
+			return false
+		}() {
+			t.Fatalf("packet %d never arrived", seq)
+		}
+	}
+}
+
+// TestDecodeTruncated holds for feedback that promises more times than it has.
+func TestDecodeTruncated(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	e.Sent(1, 100, origin)
+	err := e.Feedback(&rtcp.TransportLayerCC{
+		BaseSequenceNumber: 1, PacketStatusCount: 3,
+		PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{
+			PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 3,
+		}},
+		RecvDeltas: []*rtcp.RecvDelta{{Type: rtcp.TypeTCCPacketReceivedSmallDelta, Delta: 250}},
+	}, origin)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if got := e.Estimate(origin).Rate; got != DefaultLimits().Start {
+		t.Fatalf("rate %d", got)
+	}
+}
+
+// TestStrangeReports feeds numbers that were never sent, and twice what was.
+func TestStrangeReports(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range 20_000 {
+		now := origin.Add(time.Duration(i) * 7 * time.Millisecond)
+		if i%3 == 0 {
+			e.Sent(uint16(i*5), 1+rng.IntN(1200), now)
+		}
+		var reports []Report
+		for range rng.IntN(20) {
+			reports = append(reports, Report{uint16(rng.Uint32()), rng.IntN(2) == 0, time.Duration(rng.Int64N(int64(time.Hour)))})
+		}
+		e.Reports(reports, now)
+		if r := e.Estimate(now); r.Rate < DefaultLimits().Min || r.Rate > DefaultLimits().Max || r.Pace < 0 || r.Loss < 0 || r.Loss > 1 {
+			t.Fatalf("step %d: %+v", i, r)
+		}
+	}
+}
+
+// TestQuiet: a composite that stands still neither costs the estimate nor lets it
+// grow beyond what the link was seen to carry.
+func TestQuiet(t *testing.T) {
+	for seed := range uint64(5) {
+		w := link(1e6, 50*ms, 0.01)
+		w.length = 90 * time.Second
+		w.quiet = func(now time.Duration) bool { return now > 20*time.Second && now < 80*time.Second }
+		f := run(w, seed+1)
+		before, after := f.rates[190], f.rates[800]
+		if float64(after) < 0.8*float64(before) || float64(after) > 1.1e6 {
+			t.Errorf("seed %d: %d before, %d after a minute of rest", seed+1, before, after)
+		}
+	}
+}
+
+// TestLongerWay: a way that becomes 150 ms longer is no queue for ever.
+func TestLongerWay(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	e.rate = 500_000
+	var seq uint16
+	var reports []Report
+	for now := time.Duration(0); now < 40*time.Second; now += 10 * ms {
+		way := 50 * ms
+		if now > 20*time.Second {
+			way = 200 * ms
+		}
+		e.Sent(seq, 500, moment(now))
+		reports = append(reports, Report{seq, true, now + way})
+		seq++
+		if len(reports) == 10 {
+			e.Reports(reports, moment(now+way))
+			reports = reports[:0]
+		}
+	}
+	if got := e.Estimate(moment(40 * time.Second)); got.Congested || got.Queue > 20*ms || got.Rate < 100_000 {
+		t.Fatalf("%+v", got)
+	}
+}
+
+// TestREMB: without transport-wide feedback the client's own estimate bounds.
+func TestREMB(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	e.ReceiverReport(0, 80*ms, origin)
+	e.REMB(60_000, origin)
+	if got := e.Estimate(origin).Rate; got != 60_000 {
+		t.Fatalf("rate %d", got)
+	}
+	// It grows no faster than what is sent gives it reason to.
+	e.REMB(2_000_000, origin.Add(time.Second))
+	if got := e.Estimate(origin.Add(time.Second)).Rate; got != 60_000 {
+		t.Fatalf("rate %d though nothing was sent", got)
+	}
+}

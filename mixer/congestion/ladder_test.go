@@ -1,0 +1,142 @@
+package congestion
+
+import (
+	"testing"
+	"time"
+)
+
+// climb steps a ladder at a rate from one moment to another.
+func climb(l *Ladder, rate int, loss float64, from, to time.Duration) Choice {
+	for now := from; now < to; now += stepEvery {
+		l.Step(Estimate{Rate: rate, Loss: loss, Known: true}, 0, moment(now))
+	}
+	return l.Choice()
+}
+
+func tierName(l *Ladder) string { return name(l.Choice().Tier) }
+
+// TestRungs: what each rate gives; sound is never more than fits.
+func TestRungs(t *testing.T) {
+	for _, c := range []struct {
+		rate int
+		tier string
+		tone time.Duration
+	}{
+		{2_500_000, "720p", 20 * ms}, {1_000_000, "540p", 20 * ms}, {500_000, "360p", 20 * ms},
+		{290_000, "270p", 20 * ms}, {95_000, "180p", 60 * ms}, {47_000, "slides", 60 * ms},
+		{29_000, "none", 60 * ms}, {10_000, "none", 60 * ms},
+	} {
+		l := NewLadder(DefaultRungs(nil))
+		got := climb(l, c.rate, 0, 0, 20*time.Second)
+		if tierName(l) != c.tier || l.rungs.Tones[got.Tone].Packet != c.tone {
+			t.Errorf("%d bit/s: %s with sound of %v, want %s, %v", c.rate, tierName(l), l.rungs.Tones[got.Tone].Packet, c.tier, c.tone)
+		}
+		if total := l.wire(got.Tier, 0, got.Tone, 0); total > c.rate && c.rate > 20_000 {
+			t.Errorf("%d bit/s: takes %d", c.rate, total)
+		}
+	}
+}
+
+// TestDown: within a second, at once by layers where there are some.
+func TestDown(t *testing.T) {
+	l := NewLadder(DefaultRungs(vp8))
+	climb(l, 1_000_000, 0, 0, 20*time.Second)
+	c := climb(l, 650_000, 0, 20*time.Second, 20*time.Second+stepEvery)
+	if tierName(l) != "540p" || c.Layer != 1 {
+		t.Fatalf("%s, layer %d at once", tierName(l), c.Layer)
+	}
+	climb(l, 650_000, 0, 20*time.Second+stepEvery, 27*time.Second)
+	if tierName(l) != "360p" {
+		t.Fatalf("%s after 7 s on fewer layers", tierName(l))
+	}
+	climb(l, 140_000, 0, 27*time.Second, 27900*ms)
+	if tierName(l) != "180p" {
+		t.Fatalf("%s within 0.9 s of a drop to 140 kbit/s", tierName(l))
+	}
+}
+
+// TestFailedRise: a rung that had to be left is tried ever more seldom.
+func TestFailedRise(t *testing.T) {
+	l := NewLadder(DefaultRungs(nil))
+	climb(l, 300_000, 0, 0, 10*time.Second)
+	climb(l, 100_000, 0, 10*time.Second, 20*time.Second)
+	rises, on := 0, false
+	for now := 20 * time.Second; now < 140*time.Second; now += stepEvery {
+		// The better rung never carries: the rate falls half a second after each rise.
+		rate := 300_000
+		if on {
+			rate = 100_000
+		}
+		before := l.Choice().Tier
+		c := l.Step(Estimate{Rate: rate, Known: true}, 0, moment(now))
+		if c.Tier < before {
+			rises++
+		}
+		on = name(c.Tier) == "270p"
+	}
+	if rises < 3 || rises > 8 {
+		t.Fatalf("%d rises in two minutes", rises)
+	}
+}
+
+// TestBound: a forced tier is the best one given, and the low-data bound holds all together.
+func TestBound(t *testing.T) {
+	l := NewLadder(DefaultRungs(nil))
+	l.Bound(index("360p"), 0)
+	climb(l, 2_500_000, 0, 0, 10*time.Second)
+	if tierName(l) != "360p" {
+		t.Fatalf("%s though 360p is the best", tierName(l))
+	}
+	l.Bound(index("180p"), 0)
+	climb(l, 2_500_000, 0, 10*time.Second, 10*time.Second+stepEvery)
+	if tierName(l) != "180p" {
+		t.Fatalf("%s though 180p is the best", tierName(l))
+	}
+	if l.Useful(Estimate{Rate: 500_000}) != 0 {
+		t.Fatal("probes for what may not be given")
+	}
+	l = NewLadder(DefaultRungs(nil))
+	l.Bound(0, 100_000)
+	c := climb(l, 2_500_000, 0, 0, 20*time.Second)
+	if got := l.wire(c.Tier, 0, c.Tone, 0); got > 100_000 || tierName(l) != "180p" {
+		t.Fatalf("%s takes %d of 100000", tierName(l), got)
+	}
+}
+
+// TestLossy: over 5 % of loss the twin and sound made for loss, and back late.
+func TestLossy(t *testing.T) {
+	l := NewLadder(DefaultRungs(nil))
+	if c := climb(l, 1_000_000, 0.01, 0, 10*time.Second); c.Lossy || c.FEC != 0 {
+		t.Fatalf("%+v at 1 %%", c)
+	}
+	if c := climb(l, 1_000_000, 0.2, 10*time.Second, 12*time.Second); !c.Lossy || c.FEC != 0.2 {
+		t.Fatalf("%+v at 20 %%", c)
+	}
+	if c := climb(l, 1_000_000, 0.04, 12*time.Second, 30*time.Second); !c.Lossy || c.FEC != 0.05 {
+		t.Fatalf("%+v at 4 %% after 20 %%", c)
+	}
+	if c := climb(l, 1_000_000, 0, 30*time.Second, 40*time.Second); c.Lossy {
+		t.Fatalf("%+v at 0", c)
+	}
+}
+
+func TestWire(t *testing.T) {
+	if got := (Tone{16_000, 20 * ms}).Wire(); got != 41_600 {
+		t.Errorf("16 kbit/s in 20 ms: %d", got)
+	}
+	if got := (Tone{16_000, 60 * ms}).Wire(); got != 24_533 {
+		t.Errorf("16 kbit/s in 60 ms: %d", got)
+	}
+	for _, bad := range []Rungs{
+		{},
+		{Tones: []Tone{{1000, 0}}, FECLoss: []float64{0}},
+		{Tiers: []Tier{{Name: "a", Bitrate: 1, FPS: 1, Payload: 1}, {Name: "b", Bitrate: 2, FPS: 1, Payload: 1}}, Tones: []Tone{{1000, ms}}, FECLoss: []float64{0}},
+	} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+	if err := DefaultRungs(vp8).Validate(); err != nil {
+		t.Error(err)
+	}
+}

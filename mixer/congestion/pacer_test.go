@@ -1,0 +1,187 @@
+package congestion
+
+import (
+	"testing"
+	"time"
+)
+
+func newTestPacer(rate int) *Pacer[*pkt] {
+	p := NewPacer(func(p *pkt) int { return p.size })
+	p.SetRate(rate, origin)
+	return p
+}
+
+func packets(n, size int) []*pkt {
+	out := make([]*pkt, n)
+	for i := range out {
+		out[i] = &pkt{size: size}
+	}
+	return out
+}
+
+// drain takes what goes out until a moment, and says when each went.
+func drain(p *Pacer[*pkt], from, to time.Duration, each func(now time.Duration, i Item[*pkt])) {
+	for now := from; now < to; now += ms {
+		for {
+			i, ok := p.Next(moment(now))
+			if !ok {
+				break
+			}
+			each(now, i)
+		}
+	}
+}
+
+// TestSoundFirst: a keyframe of two seconds holds up no packet of sound, and
+// both together keep to the rate.
+func TestSoundFirst(t *testing.T) {
+	p := newTestPacer(100_000)
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(50, 500), origin)
+	bytes, sounds := 0, 0
+	for at := time.Duration(0); at < time.Second; at += 20 * ms {
+		p.Sound(&pkt{size: 100, sound: true})
+		first := true
+		drain(p, at, at+20*ms, func(now time.Duration, i Item[*pkt]) {
+			if first && (i.Kind != Sound || now != at) {
+				t.Fatalf("at %v first comes %+v", now, i)
+			}
+			first = false
+			bytes += i.Size
+			if i.Kind == Sound {
+				sounds++
+			}
+		})
+	}
+	if sounds != 50 || bytes < 12_000 || bytes > 13_500 {
+		t.Fatalf("%d packets of sound, %d bytes in a second of 12500", sounds, bytes)
+	}
+}
+
+// TestKeepsRate: with no credit saved up while there was nothing to send.
+func TestKeepsRate(t *testing.T) {
+	p := newTestPacer(1_000_000)
+	drain(p, 0, 5*time.Second, func(time.Duration, Item[*pkt]) { t.Fatal("nothing was queued") })
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(100, 1200), moment(5*time.Second))
+	n := 0
+	drain(p, 5*time.Second, 5*time.Second+100*ms, func(time.Duration, Item[*pkt]) { n++ })
+	if n < 10 || n > 12 {
+		t.Fatalf("%d packets of 1200 in 100 ms at 1 Mbit/s", n)
+	}
+	if w := p.Wake(moment(5*time.Second + 100*ms)); w <= 0 || w > 20*ms {
+		t.Fatalf("wakes after %v", w)
+	}
+}
+
+// TestBounded: upper layers go first, then all up to a keyframe, and one is asked for.
+func TestBounded(t *testing.T) {
+	p := newTestPacer(80_000) // 10 kB a second
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(2, 500), origin)
+	for i := range 30 {
+		p.Video(Picture{Temporal: pattern3[i%4], Stream: 1}, packets(1, 500), origin)
+	}
+	if p.Waiting() > longestWait || p.DroppedLayers == 0 || p.Dropped != 0 || p.NeedsKeyframe() {
+		t.Fatalf("waits %v, %d of upper layers and %d others dropped", p.Waiting(), p.DroppedLayers, p.Dropped)
+	}
+	for range 40 {
+		p.Video(Picture{Stream: 1}, packets(1, 500), origin)
+	}
+	if p.Waiting() > longestWait || p.Dropped == 0 || !p.NeedsKeyframe() {
+		t.Fatalf("waits %v, %d dropped, needs keyframe: %v", p.Waiting(), p.Dropped, p.NeedsKeyframe())
+	}
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(30, 500), origin)
+	if p.NeedsKeyframe() || p.Waiting() < longestWait {
+		t.Fatal("a large keyframe was not taken")
+	}
+}
+
+// TestWholePictures: of no picture only a part goes out, whatever is dropped.
+func TestWholePictures(t *testing.T) {
+	p := newTestPacer(200_000)
+	sent := map[int]int{}
+	for i := range 200 {
+		now := time.Duration(i) * 40 * ms
+		key := p.NeedsKeyframe() || i%50 == 0
+		list := packets(5, 400)
+		for _, k := range list {
+			k.index = i
+		}
+		p.Video(Picture{Keyframe: key, Temporal: pattern3[i%4], Stream: 1}, list, moment(now))
+		drain(p, now, now+40*ms, func(_ time.Duration, it Item[*pkt]) { sent[it.Packet.index]++ })
+	}
+	drain(p, 8*time.Second, 12*time.Second, func(_ time.Duration, it Item[*pkt]) { sent[it.Packet.index]++ })
+	for i, n := range sent {
+		if n != 5 {
+			t.Fatalf("%d of 5 packets of picture %d", n, i)
+		}
+	}
+	if len(sent) < 30 || p.bytes != 0 {
+		t.Fatalf("%d pictures, %d bytes left", len(sent), p.bytes)
+	}
+}
+
+// TestMute: after a move down nothing of the old encoder goes out, and its
+// keyframe is not asked for as if it were the new one's.
+func TestMute(t *testing.T) {
+	p := newTestPacer(100_000)
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(3, 500), origin)
+	p.Mute()
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(3, 500), origin)
+	p.Video(Picture{Stream: 2}, packets(3, 500), origin)
+	if p.bytes != 0 {
+		t.Fatal("something of the old encoder, or half of the new one, is queued")
+	}
+	p.Video(Picture{Keyframe: true, Stream: 2}, packets(3, 500), origin)
+	if p.bytes != 1500 || p.NeedsKeyframe() {
+		t.Fatalf("%d bytes of the new keyframe", p.bytes)
+	}
+}
+
+// TestProbe: padding only for what pictures do not fill, at the cluster's rate and no
+// longer than it.
+func TestProbe(t *testing.T) {
+	p := newTestPacer(100_000)
+	p.Probe(Cluster{Rate: 800_000, Bytes: 10_000, Size: 500, Until: moment(time.Second)}, origin)
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(8, 500), origin)
+	video, probe, last := 0, 0, time.Duration(0)
+	drain(p, 0, 2*time.Second, func(now time.Duration, i Item[*pkt]) {
+		last = now
+		switch i.Kind {
+		case Video:
+			if probe > 0 {
+				t.Fatal("padding before pictures")
+			}
+			video += i.Size
+		case Probe:
+			probe += i.Size
+		}
+	})
+	if video != 4000 || probe < 6000 || probe > 6500 || last < 80*ms || last > 120*ms {
+		t.Fatalf("%d bytes of pictures, %d of padding, until %v", video, probe, last)
+	}
+}
+
+func TestRepairs(t *testing.T) {
+	e := Estimate{Rate: 100_000, RoundTrip: 300 * ms, Queue: 50 * ms}
+	var r Repairs
+	at := func(d time.Duration) bool { return r.Take(7, 500, origin, e, moment(d)) }
+	if !at(300*ms) || at(400*ms) || at(600*ms) || !at(700*ms) {
+		t.Fatal("repeats do not keep a round trip apart")
+	}
+	if at(5 * time.Second) {
+		t.Fatal("an old packet was repeated")
+	}
+	r = Repairs{}
+	n := 0
+	for i := range 1000 {
+		if r.Take(uint16(i), 500, moment(time.Duration(i)*10*ms), e, moment(time.Duration(i)*10*ms)) {
+			n++
+		}
+	}
+	// 10 s of 35 % of 12.5 kB, and what is saved up.
+	if n < 80 || n > 100 {
+		t.Fatalf("%d packets of 500 bytes in 10 s", n)
+	}
+	if r.Refused != uint64(1000-n) {
+		t.Fatalf("%d refusals counted", r.Refused)
+	}
+}
