@@ -9,10 +9,10 @@ import (
 // Times of the budget, in periods of half a second.
 const (
 	budgetPeriod  = 500 * time.Millisecond
-	overPeriods   = 2   // that load is too much before something is saved: a keyframe is no overload
-	calmPeriods   = 4   // that load is low before something is given back
-	settlePeriods = 4   // until a step shows in what is measured
-	trustPeriods  = 120 // of calm, after which half of a doubt is forgotten
+	overPeriods   = 2  // that load is too much before something is saved: a keyframe is no overload
+	calmPeriods   = 4  // that load is low before something is given back
+	settlePeriods = 4  // until a step shows in what is measured
+	trustPeriods  = 40 // of calm, after which half of a doubt is forgotten
 )
 
 // Loads, as shares. Between calm and too much nothing changes, so that the
@@ -27,7 +27,11 @@ const (
 
 // maxDoubt bounds how many times dearer than estimated a step back may be
 // thought to be.
-const maxDoubt = 8
+const maxDoubt = 4
+
+// reliefLoad is the share of the demand at the last try to give back under which
+// a doubt is no longer justified.
+const reliefLoad = .7
 
 // usage is what the process did in one period, and what it could save.
 type usage struct {
@@ -36,7 +40,7 @@ type usage struct {
 	late    float64       // mean lateness of the clocks, in their intervals
 	behind  bool          // decoders drop what they do not get to
 	options []option      // what could be saved
-	held    []place       // what is being saved
+	held    []option      // what is being saved; worth is what giving it back would cost now
 }
 
 // place is one Saving in one room.
@@ -58,8 +62,9 @@ type budget struct {
 	limit  time.Duration // a second
 	taken  []option      // in the order they were taken
 	coming []effect
-	doubt  float64 // at least 1: by how much giving back has to be affordable
-	over   int     // periods in a row
+	doubt  float64       // at least 1: by how much giving back has to be affordable
+	before time.Duration // demand when something was last given back
+	over   int           // periods in a row
 	calm   int
 	since  int // periods since something was given back
 	full   bool
@@ -78,11 +83,12 @@ func newBudget(limit time.Duration) *budget {
 // step takes one period's usage and returns what is to be saved from now on
 // and what is to be given back. One of the two is empty.
 func (b *budget) step(u usage) (save, back []option) {
-	b.taken = slices.DeleteFunc(b.taken, func(o option) bool { return !slices.Contains(u.held, o.place) })
-	saving, demand := b.settle(u.demand)
+	b.keep(u.held)
+	demand, settled := b.settle(u.demand)
 	strained := u.cpu > maxCPU || u.late > maxLate
-	// What only shows in clocks and cores is waited for before more is saved.
-	over := demand > b.limit || strained && !saving
+	// What only shows in clocks and cores is judged when the last change is over:
+	// to open an encoder, too, makes them late.
+	over := demand > b.limit || strained && settled
 	switch {
 	case over:
 		b.over, b.calm = b.over+1, 0
@@ -92,14 +98,17 @@ func (b *budget) step(u usage) (save, back []option) {
 		b.over, b.calm = 0, b.calm+1
 	}
 	b.since++
-	if b.calm > 0 && b.calm%trustPeriods == 0 {
+	switch {
+	case u.demand < time.Duration(reliefLoad*float64(b.before)):
+		b.doubt = 1
+	case b.calm > 0 && b.calm%trustPeriods == 0:
 		b.doubt = max(1, b.doubt/2)
 	}
-	b.admit(u, over, saving)
+	b.admit(u, settled)
 	switch {
 	case b.over >= overPeriods:
 		save = b.save(u.options, demand)
-	case u.behind && !over && !saving:
+	case u.behind && !over && settled:
 		// There are cores to spare, the decoding pool alone is too small: only what
 		// is not decoded helps.
 		save = first(u.options, Stills)
@@ -117,30 +126,45 @@ func (b *budget) step(u usage) (save, back []option) {
 	for _, o := range back {
 		b.taken = slices.DeleteFunc(b.taken, func(t option) bool { return t.place == o.place })
 		b.coming = append(b.coming, effect{settlePeriods, o.worth})
-		b.since = 0
+		b.since, b.before = 0, u.demand
 	}
 	return save, back
 }
 
-// settle lets a period pass and returns the demand to come, and whether savings
-// are among what has not shown yet.
-func (b *budget) settle(demand time.Duration) (saving bool, after time.Duration) {
+// keep forgets what rooms have stopped saving by themselves, and takes over what
+// it would cost now to give the rest back: when it was taken the machine was
+// overloaded, and no good scale.
+func (b *budget) keep(held []option) {
+	b.taken = slices.DeleteFunc(b.taken, func(o option) bool {
+		return !slices.ContainsFunc(held, func(h option) bool { return h.place == o.place })
+	})
+	for i := range b.taken {
+		for _, h := range held {
+			if h.place == b.taken[i].place {
+				b.taken[i].worth = h.worth
+			}
+		}
+	}
+}
+
+// settle lets a period pass and returns the demand to come, and whether all that
+// was changed has shown.
+func (b *budget) settle(demand time.Duration) (after time.Duration, settled bool) {
 	b.coming = slices.DeleteFunc(b.coming, func(e effect) bool { return e.left == 0 })
 	for i := range b.coming {
 		b.coming[i].left--
 		demand += b.coming[i].worth
-		saving = saving || b.coming[i].worth < 0
 	}
-	return saving, demand
+	return demand, len(b.coming) == 0
 }
 
 // admit decides whether there is room for newcomers: not while it is too much
 // and nothing is left to save, and then not before it is clearly less.
-func (b *budget) admit(u usage, over, saving bool) {
+func (b *budget) admit(u usage, settled bool) {
 	switch {
-	case b.over >= overPeriods && len(u.options) == 0 && !saving:
+	case b.over >= overPeriods && len(u.options) == 0 && settled:
 		b.full = true
-	case !over && u.demand < b.part(aimLoad) && u.cpu < aimLoad && u.late < maxLate:
+	case b.over == 0 && u.demand < b.part(aimLoad) && u.cpu < aimLoad && u.late < maxLate:
 		b.full = false
 	}
 }

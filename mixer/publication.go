@@ -26,8 +26,8 @@ type Publication struct {
 
 	// The room's goroutine only.
 	toll   toll
-	seen   struct{ units, missed uint64 } // by measure
-	stills time.Time                      // when the next one is asked for
+	seen   struct{ units, missed, rested uint64 } // by measure
+	stills time.Time                              // when the next one is asked for
 
 	mu      sync.Mutex
 	units   []codec.Unit
@@ -145,20 +145,23 @@ func (p *Publication) rest(on bool, now time.Time, order uint64) (changed bool) 
 	return changed
 }
 
-// measure takes the counters: what decoding costs a second, and how many units
-// were for a decoder and how many of those it did not get to, since it was last
-// called, period ago.
-func (p *Publication) measure(period time.Duration) (cost time.Duration, units, missed uint64) {
+// measure takes the counters: what decoding costs a second and what resting
+// saves, how many units were for a decoder and how many of those it did not get
+// to, since it was last called, period ago.
+func (p *Publication) measure(period time.Duration) (cost, saved time.Duration, units, missed uint64) {
 	c := &p.count
 	done := c.decoded.Load() + c.errors.Load()
 	p.toll.note(done, time.Duration(c.decodeTime.Load()))
 	m := c.missed.Load()
 	units, missed = done+m-p.seen.units, m-p.seen.missed
 	p.seen.units, p.seen.missed = done+m, m
+	rested := c.rested.Load()
 	if period > 0 {
 		cost = time.Duration(float64(p.toll.each) * float64(units) / period.Seconds())
+		saved = time.Duration(float64(p.toll.each) * float64(rested-p.seen.rested) / period.Seconds())
 	}
-	return cost, units, missed
+	p.seen.rested = rested
+	return cost, saved, units, missed
 }
 
 // end stops decoding; the decoder is closed by the pool, which may be using it.

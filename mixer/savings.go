@@ -132,7 +132,7 @@ type appraisal struct {
 	deadlines     int
 	units, missed uint64 // of its senders, and those that no decoder got to
 	options       []option
-	held          []place
+	held          []option
 }
 
 // appraise measures the time since it was last called, which was period ago.
@@ -145,19 +145,17 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	}
 	keys := r.wanted(people, r.savings)
 	a.demand = r.cost(keys)
-	var resting time.Duration // what senders cost who could be resting
+	var resting, slept time.Duration // what senders cost who could be resting; what those would who are
 	for _, m := range people {
-		cost, units, missed := m.pub.measure(period)
+		cost, saved, units, missed := m.pub.measure(period)
 		a.demand += cost
+		slept += saved
 		a.units, a.missed = a.units+units, a.missed+missed
 		if r.distant(m, time.Now()) {
 			resting += cost
 		}
 	}
 	r.forget(people, keys)
-	for _, s := range r.savings {
-		a.held = append(a.held, place{r.name, s})
-	}
 	offer := func(s Saving, worth time.Duration) {
 		if worth > 0 {
 			a.options = append(a.options, option{place{r.name, s}, worth})
@@ -173,7 +171,23 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	for _, s := range r.neighbours(keys) {
 		offer(s, without(s))
 	}
-	for name, cost := range r.costs(keys) {
+	costs := r.costs(keys)
+	for _, s := range r.savings {
+		var worth time.Duration
+		switch s.Step {
+		case Halve:
+			worth = costs[s.Tier].all
+		case Rest:
+			worth = time.Duration(restShare / (1 - restShare) * float64(costs[s.Tier].crowded))
+		case Stills:
+			worth = slept
+		default:
+			rest := slices.DeleteFunc(slices.Clone(r.savings), func(o Saving) bool { return o == s })
+			worth = r.cost(r.wanted(people, rest)) - r.cost(keys)
+		}
+		a.held = append(a.held, option{place{r.name, s}, max(0, worth)})
+	}
+	for name, cost := range costs {
 		spec, _ := r.server.cfg.tier(name)
 		if spec.FPS >= minHalved && !r.saves(Halve, name) {
 			offer(Saving{Step: Halve, Tier: name}, cost.all/2)
@@ -329,9 +343,16 @@ type toll struct {
 	each  time.Duration
 }
 
+// tollPictures is how many pictures make a mean: the first one is a keyframe,
+// and dear.
+const tollPictures = 5
+
 // note takes the counters as they are now.
 func (c *toll) note(n uint64, spent time.Duration) {
-	if n > c.n {
+	if n-c.n < tollPictures {
+		return
+	}
+	if c.n > 0 {
 		each := (spent - c.spent) / time.Duration(n-c.n)
 		if c.each > 0 {
 			each = (each + c.each) / 2
