@@ -200,7 +200,8 @@ settled (each row says when), in the row with steps from the fall of the rate to
 
 - **Link**: a queue that holds 500 ms of the rate, and four large packets always, then drops; the rate, in bytes of whole IP packets; loss; the
   delay. Up has half of the rate down, as much up to 50 kb/s. Offered is what reaches the queue; after a step figures of the link
-  are taken from 5 s on. A wait is the time until the link was free for a packet.
+  are taken from 5 s on. A wait is the time until the link was free for a packet. The queue is
+  counted in bytes, so a full one still takes small packets of sound where a large one of a picture does not fit.
 - **Pictures**: every one that the browser's decoder gives to the page, with the codes that can be read in its tiles. A freeze is more than
   0.5 s between two. A tile's age is the time since what it shows was drawn; the clocks come round in 8 s, so an older picture that still
   arrived would look younger, and a tile never seen counts as fresh when the measurement began. The speaker's tile is the more refreshed one of the two who speak.

@@ -139,6 +139,8 @@ func (r Row) goals(free *Outcome) []Goal {
 		Goal{"mouth to ear p50", "ms", delay + 250, false, func(o *Outcome) Figure { return o.Weak.Sound.DelayP50 }},
 		Goal{"mouth to ear p95", "ms", delay + 500, false, func(o *Outcome) Figure { return o.Weak.Sound.DelayP95 }},
 		Goal{"the weak one's sound made up by the server", "%", 100 * r.Concealed, false, func(o *Outcome) Figure { return 100 * o.HeardConcealed }},
+		// What the server does not know to be missing it does not make up.
+		Goal{"the weak one's tone missing at a strong one", "%", 100 * r.Concealed, false, func(o *Outcome) Figure { return 100 * o.Heard.Gaps }},
 	)
 	if free != nil {
 		out = append(out,
