@@ -39,7 +39,7 @@ var panels = []struct {
 	{"queue, ms", []curve{{"", blue, func(m Moment) float64 { return float64(m.Queue) }}}},
 	{"tier, lines", []curve{{"", blue, func(m Moment) float64 { return float64(m.Height) }}}},
 	{"pictures/s", []curve{{"", blue, func(m Moment) float64 { return float64(m.FPS) }}}},
-	{"age, s", []curve{{"of the picture", blue, func(m Moment) float64 { return float64(m.Age) }}}},
+	{"last one, s ago", []curve{{"", blue, func(m Moment) float64 { return float64(m.Age) }}}},
 }
 
 // drawRun plots one run.

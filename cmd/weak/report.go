@@ -15,6 +15,7 @@ import (
 type reportCommand struct {
 	Kept string `help:"Folder of the outcomes (${default})." default:".cache/weak" placeholder:"DIR"`
 	Docs string `help:"Folder that weak.md and its plots are written to (${default})." default:"docs" placeholder:"DIR"`
+	Note string `help:"A sentence for the top of the report." placeholder:"TEXT"`
 }
 
 // version is what the server says it is.
@@ -73,7 +74,7 @@ func (c *reportCommand) Run() error {
 		}
 	}
 	path := filepath.Join(c.Docs, "weak.md")
-	if err := os.WriteFile(path, []byte(markdown(all)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(markdown(all, c.Note)), 0o644); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "weak: wrote", path)
@@ -90,8 +91,8 @@ func show(f Figure, digits int) string {
 	return fmt.Sprintf("%.*f", digits, float64(f))
 }
 
-// markdown is the report.
-func markdown(all []measured) string {
+// markdown is the report, with a note at its top.
+func markdown(all []measured, note string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	var free *Outcome
@@ -110,8 +111,12 @@ func markdown(all []measured) string {
 	}
 	line("# Weak links")
 	line("")
-	line("Written by `make weak` on %s: %s, %d cores, %s; %d to %d runs of each row, medians are told.",
+	line("Written by `make weak` on %s: %s, %d cores, %s; %d to %d runs of each row; medians are told, of an even number of runs the lower of the two in the middle.",
 		newest.Began.UTC().Format("2 January 2006"), newest.Version, runtime.NumCPU(), runtime.Version(), slices.Min(runs), slices.Max(runs))
+	if note != "" {
+		line("")
+		line("%s", note)
+	}
 	b.WriteString(method)
 	line("")
 	line("## What the weak client gets")

@@ -20,6 +20,7 @@ type runCommand struct {
 	runConfig `embed:""`
 	Rows      []string `help:"Rows to measure (all)." placeholder:"NAME,…"`
 	Runs      int      `help:"Runs of each row; with another seed each (${default})." default:"5" placeholder:"N"`
+	Note      string   `help:"A sentence for the top of the report." placeholder:"TEXT"`
 	Docs      string   `help:"Folder that weak.md and its plots are written to; empty: none (${default})." default:"docs" placeholder:"DIR"`
 }
 
@@ -68,7 +69,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 	if c.Docs == "" {
 		return nil
 	}
-	return (&reportCommand{Kept: c.Kept, Docs: c.Docs}).Run()
+	return (&reportCommand{Kept: c.Kept, Docs: c.Docs, Note: c.Note}).Run()
 }
 
 // progress returns a function that shows how a run is getting on.
