@@ -50,6 +50,7 @@ type Person struct {
 	RTT       Figure  `json:"rtt_ms"`
 	SentKbps  Figure  `json:"sent_kbps"` // by getStats
 	GotKbps   Figure  `json:"got_kbps"`
+	VideoKbps Figure  `json:"video_kbps"` // of it, pictures, whole or not
 }
 
 // Lane is one direction of the link once it had settled.

@@ -99,7 +99,7 @@ var rows = []Row{
 		Name: "30k", Title: "30 kb/s, 300 ms, 0 %", Steps: steady(30_000, 300*ms, 0, 0), Concealed: 0.03,
 		Goals: []Goal{
 			{"longest gap in speech", "ms", 200, false, func(o *Outcome) Figure { return o.Weak.Sound.LongestGap }},
-			{"pictures attempted a second", "", 0.2, false, func(o *Outcome) Figure { return o.Weak.Picture.FPS }},
+			{"video that came, whole or not", "kb/s", 0.5, false, func(o *Outcome) Figure { return o.Weak.VideoKbps }},
 		},
 	},
 	{

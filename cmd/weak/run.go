@@ -551,7 +551,7 @@ func lastTone(raw [][]float64) (out [][]float64) {
 // person turns one browser's side into figures.
 func person(t taken, e eye, speakers []speaker, w window) Person {
 	p := Person{Picture: e.look(shots(t.Frames), w), Sound: listen(t.Sounds, speakers, w)}
-	p.Keyframes, p.Freezes, p.FrozenS, p.Plis, p.JitterMS, p.RTT, p.SentKbps, p.GotKbps = none, none, none, none, none, none, none, none
+	p.Keyframes, p.Freezes, p.FrozenS, p.Plis, p.JitterMS, p.RTT, p.SentKbps, p.GotKbps, p.VideoKbps = none, none, none, none, none, none, none, none, none
 	var in []stat
 	for _, x := range t.Stats {
 		if x.T >= w.from && x.T <= w.to {
@@ -569,6 +569,7 @@ func person(t taken, e eye, speakers []speaker, w window) Person {
 	p.JitterMS = Figure(1000 * b.Audio.Delay)
 	p.SentKbps = Figure((b.VideoOut.Bytes + b.AudioOut.Bytes - a.VideoOut.Bytes - a.AudioOut.Bytes) * 8 / 1000 / seconds)
 	p.GotKbps = Figure((b.Video.Bytes + b.Audio.Bytes - a.Video.Bytes - a.Audio.Bytes) * 8 / 1000 / seconds)
+	p.VideoKbps = Figure((b.Video.Bytes - a.Video.Bytes) * 8 / 1000 / seconds)
 	var rtts []float64
 	for _, x := range in {
 		rtts = append(rtts, 1000*x.RTT)
