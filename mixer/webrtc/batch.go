@@ -222,8 +222,8 @@ func (s *sockets) flush() {
 }
 
 // enlarge gives a socket the buffers that everybody's media needs. The kernel's
-// limits hold for who may not exceed them (CAP_NET_ADMIN).
-func enlarge(c *net.UDPConn, log *slog.Logger) {
+// limits hold for who may not exceed them (CAP_NET_ADMIN); tell says so in the log.
+func enlarge(c *net.UDPConn, log *slog.Logger, tell bool) {
 	raw, _ := c.SyscallConn()
 	_ = raw.Control(func(fd uintptr) {
 		for _, o := range []struct {
@@ -237,7 +237,7 @@ func enlarge(c *net.UDPConn, log *slog.Logger) {
 				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, o.plain, socketBuffer)
 			}
 			// The kernel doubles what it is asked for, for its own book-keeping.
-			if got, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, o.plain); err == nil && got < 2*socketBuffer {
+			if got, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, o.plain); err == nil && got < 2*socketBuffer && tell {
 				log.Warn("socket buffer is smaller than hundreds of viewers need; raise the limit", "limit", o.limit, "got", got/2, "want", socketBuffer)
 			}
 		}

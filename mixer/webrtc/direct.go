@@ -176,16 +176,16 @@ func (p *peer) shorten() error {
 	}
 	state := conn.ConnectionState()
 	cfg := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
-	if err := cfg.ExtractSessionKeysFromDTLS(&state, strings.Contains(p.answer.sdp, "a=setup:active")); err != nil {
+	err := cfg.ExtractSessionKeysFromDTLS(&state, strings.Contains(p.answer.sdp, "a=setup:active"))
+	if err != nil {
 		return fmt.Errorf("SRTP keys: %w", err)
 	}
-	g, err := newGCM(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt)
-	if err != nil {
+	if p.gcm, err = newGCM(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt); err != nil {
 		return err
 	}
 	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
 		if o != nil {
-			o.writer = &direct{pion: o.writer, routes: &p.route, gcm: g}
+			o.writer = &direct{pion: o.writer, routes: &p.route, gcm: p.gcm}
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 			f.log.Warn("address not usable for media", "address", ip, "error", lerr)
 			continue
 		}
-		enlarge(c, f.log)
+		enlarge(c, f.log, len(conns) == 0)
 		conns = append(conns, c)
 	}
 	if len(conns) == 0 || errors.Is(err, syscall.EADDRINUSE) {

@@ -53,6 +53,7 @@ type peer struct {
 	once      sync.Once
 	connOnce  sync.Once
 	onlyGCM   bool                  // in its handshake
+	gcm       *gcm                  // of what the client receives; nil: all goes the way of pion
 	reason    error                 // why it closed; set before closed is
 	route     atomic.Pointer[route] // nil: only pion can send to the client
 	left      atomic.Int64          // when the client seemed to say goodbye, Unix ns
@@ -165,7 +166,7 @@ func (p *peer) join(rooms Rooms) {
 		p.sink.subscribed(sub)
 		p.pacer.add(p.sink)
 	}
-	p.log.Info("session connected", "remote", p.remote())
+	p.log.Info("session connected", "remote", p.remote(), "gcm", p.gcm != nil)
 	<-p.closed
 }
 

@@ -129,6 +129,43 @@ func TestSoundFirst(t *testing.T) {
 	}
 }
 
+// TestKeyframeInBursts: a large picture goes out in parts, and sound in between;
+// an ordinary one at once.
+func TestKeyframeInBursts(t *testing.T) {
+	s, w, _, codecs := newTestSink()
+	now := time.Now()
+	key := picture(codecs[0], new(fakePacketizer), 1, 0, true, 99_700)
+	s.WriteVideo(key)
+	var bursts int
+	for more := true; more; bursts++ {
+		before := len(w.packets)
+		_, more = s.show(nil, now)
+		if n := len(w.packets) - before; n > len(key)/burstShare+1 || more && n < burstLeast {
+			t.Fatalf("burst %d has %d of %d packets", bursts, n, len(key))
+		}
+		s.WriteAudio(&mixer.Packet{Codec: codecs[1], Payload: []byte{1, 0, 0}, Time: now})
+		s.speak(now)
+		if last := w.packets[len(w.packets)-1]; last.SSRC != 22 {
+			t.Fatal("sound waits for a picture")
+		}
+	}
+	if bursts < 4 || bursts > 8 || len(w.packets) != len(key)+bursts {
+		t.Fatalf("%d packets in %d bursts", len(w.packets)-bursts, bursts)
+	}
+	w.packets = nil
+	s.WriteVideo(picture(codecs[0], new(fakePacketizer), 1, 1, false, (burstLeast-1)*997))
+	if _, more := s.show(nil, now); more || len(w.packets) != burstLeast-1 {
+		t.Fatalf("%d packets of a picture of %d go out at once", len(w.packets), burstLeast-1)
+	}
+	// A queue that is dropped leaves no count behind.
+	s.WriteVideo(picture(codecs[0], new(fakePacketizer), 1, 2, true, 50_000))
+	s.show(nil, now)
+	s.cut()
+	if s.waits != 0 || s.n != 0 {
+		t.Fatalf("%d packets wait in %d pictures", s.waits, s.n)
+	}
+}
+
 func TestMoveKeepsCounting(t *testing.T) {
 	s, w, _, codecs := newTestSink()
 	pks := []*fakePacketizer{{picture: 65530}, {picture: 7}, {picture: 30000}}
