@@ -14,7 +14,7 @@ packages=(
   libvpx-dev libaom-dev libx264-dev libyuv-dev libopus-dev libopusfile-dev libspeexdsp-dev
 )
 speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
-others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good)
+others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good linux-perf)
 browsers=(chromium firefox-esr libnss3-tools iproute2 nftables)
 case $stage in
   build) ;;

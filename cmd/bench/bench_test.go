@@ -132,6 +132,18 @@ Type: cpu
 	if err != nil || share("encode pictures") != 30 || share("SRTP") != 10 || share("system calls: send") != 60 {
 		t.Errorf("got %v, %v", p.Share, err)
 	}
+	p, err = parsePerf(strings.NewReader(`
+	    7fd2bb42d612 [unknown] (/usr/lib/x86_64-linux-gnu/libavcodec.so.59.37.100)
+	    7fd2bb42d000 [unknown] ([unknown])
+
+	ffffffff81000000 udp_sendmsg ([kernel.kallsyms])
+	          4f2e31 syscall.sendto (/usr/bin/mixdown)
+	          7f2e31 github.com/pion/srtp/v2.(*SessionSRTP).write (/usr/bin/mixdown)
+
+`))
+	if err != nil || share("decode pictures") != 50 || share("system calls: send") != 50 {
+		t.Errorf("got %v, %v", p.Share, err)
+	}
 	if _, err := parseTraces(strings.NewReader("nothing")); err == nil {
 		t.Error("no samples are taken for a profile")
 	}

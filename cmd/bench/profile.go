@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,22 +19,22 @@ import (
 // Profile is where a server's CPU time went, by stage.
 type Profile struct {
 	N     int
+	Perf  bool               // sampled by perf, else by Go's profiler
 	Share map[string]float64 // of all samples
 }
 
 // stages say to which part of the server a sample belongs: the first row one of
-// whose words is in the name of any function on its stack.
+// whose words is in the name of any function on its stack, or of its library.
 var stages = []struct {
 	name  string
 	words []string
 }{
 	{"garbage collection", []string{"runtime.gcBgMarkWorker", "runtime.gcAssist", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart", "runtime.gcMarkTermination"}},
-	{"decode pictures", []string{"mixdown/codec/ffmpeg."}},
-	{"encode pictures", []string{"mixdown/codec/vpx.(*Encoder)"}},
+	{"decode pictures", []string{"mixdown/codec/ffmpeg.", "/libavcodec."}},
+	{"encode pictures", []string{"mixdown/codec/vpx.(*Encoder)", "/libvpx."}},
 	{"packetize", []string{"mixdown/mixer.(*Tier).packetize"}},
-	{"scale and compose", []string{"mixdown/mixer.(*Tier).compose", "mixdown/compositor."}},
-	{"Opus decode", []string{"mixdown/codec/opus.(*Decoder)"}},
-	{"Opus encode", []string{"mixdown/codec/opus.(*Encoder)"}},
+	{"scale and compose", []string{"mixdown/mixer.(*Tier).compose", "mixdown/compositor.", "/libyuv."}},
+	{"Opus, both ways", []string{"mixdown/codec/opus.", "/libopus."}},
 	{"mix sound", []string{"mixdown/mixer/audio."}},
 	{"system calls: send", []string{"syscall.Sendto", "syscall.sendto", "syscall.SendmsgN", "unix.Sendm", "internal/poll.(*FD).Write", "internal/poll.(*FD).RawWrite"}},
 	{"system calls: receive", []string{"syscall.recvfrom", "syscall.Recvfrom", "syscall.recvmsg", "internal/poll.(*FD).Read", "internal/poll.(*FD).RawRead"}},
@@ -67,8 +70,78 @@ func stageNames() (out []string) {
 	return out
 }
 
-// profile runs a server with n bots and asks it where its time goes.
+// profile runs a server with n bots and sees where its time goes.
+//
+// perf samples by a timer of its own, 997 times a second. Go's profiler samples
+// on the kernel's tick, in step with clocks that wake every 20 and 40 ms: it
+// catches sound far too often or never. So it is only what is used without perf.
 func profile(ctx context.Context, cfg Config, n int) (p Profile, err error) {
+	sample := byPprof
+	if _, err := exec.LookPath("perf"); err == nil {
+		sample = byPerf
+	}
+	p, err = sample(ctx, cfg, n)
+	p.N = n
+	return p, err
+}
+
+func byPerf(ctx context.Context, cfg Config, n int) (p Profile, err error) {
+	dir, err := os.MkdirTemp("", "mixdown-bench-")
+	if err != nil {
+		return p, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "perf.data")
+	if _, err = serveBots(ctx, cfg, 1, n, nil, func(ctx context.Context, s *server) error {
+		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "997", "-g", "-o", file, "-p", strconv.Itoa(s.cmd.Process.Pid),
+			"--", "sleep", strconv.FormatFloat(cfg.Window.Seconds(), 'f', 2, 64)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("perf record: %w: %.500s", err, out)
+		}
+		return nil
+	}); err != nil {
+		return p, err
+	}
+	out, err := exec.CommandContext(ctx, "perf", "script", "-i", file, "-F", "ip,sym,dso").Output()
+	if err != nil {
+		return p, fmt.Errorf("perf script: %w", err)
+	}
+	return parsePerf(bytes.NewReader(out))
+}
+
+// parsePerf reads what `perf script -F ip,sym,dso` prints: a function and its
+// library a line, an empty line between stacks.
+func parsePerf(r io.Reader) (Profile, error) {
+	p := Profile{Perf: true, Share: map[string]float64{}}
+	total := 0.0
+	var stack []string
+	count := func() {
+		if len(stack) > 0 {
+			p.Share[stageOf(stack)]++
+			total++
+		}
+		stack = nil
+	}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if _, name, ok := strings.Cut(strings.TrimSpace(lines.Text()), " "); ok {
+			stack = append(stack, name)
+		} else {
+			count()
+		}
+	}
+	count()
+	if total == 0 {
+		return p, errors.New("profile: no samples in it")
+	}
+	for k := range p.Share {
+		p.Share[k] /= total
+	}
+	return p, lines.Err()
+}
+
+func byPprof(ctx context.Context, cfg Config, n int) (p Profile, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return p, err
@@ -104,9 +177,7 @@ func profile(ctx context.Context, cfg Config, n int) (p Profile, err error) {
 	if err != nil {
 		return p, fmt.Errorf("go tool pprof: %w", err)
 	}
-	p, err = parseTraces(strings.NewReader(string(out)))
-	p.N = n
-	return p, err
+	return parseTraces(bytes.NewReader(out))
 }
 
 // parseTraces reads what `go tool pprof -traces` prints: stacks between lines,

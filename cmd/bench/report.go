@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -204,12 +205,16 @@ func (r *Report) contestMarkdown(line func(string, ...any)) {
 		_, fps := r.turns(who, n)
 		return cell("%.1f", median(fps))
 	}
-	rounds, _ := r.turns(nameServer, people[0])
+	var rounds []string
+	for _, n := range people {
+		cores, _ := r.turns(nameServer, n)
+		rounds = append(rounds, strconv.Itoa(len(cores)))
+	}
 	line("")
 	line("## The same job")
 	line("")
 	line("N people send VP8 640x360 at %d pictures a second and Opus; %d of them speak at a time. Out of it come one VP8 picture of 1280x720 at 25 pictures", jobFPS, jobTalkers)
-	line("a second and 1.5 Mb/s, and sound. All are fed the same generated clips at the pace of real time and take turns, %d rounds of at least %v; cores", len(rounds), r.Config.Window)
+	line("a second and 1.5 Mb/s, and sound. All are fed the same generated clips at the pace of real time and take turns, in rounds of at least %v (%s rounds); cores", r.Config.Window, strings.Join(rounds, ", "))
 	line("are the CPU time of the process over wall time, brought up to 25 pictures a second for who made fewer. Medians; ratios are medians of the")
 	line("rounds' ratios.")
 	line("")
@@ -257,7 +262,11 @@ func (r *Report) profileMarkdown(line func(string, ...any)) {
 	line("")
 	line("## Where the server's time goes")
 	line("")
-	line("CPU profiles of the server (`--pprof-addr`) over %v, sorted by the functions on each sample's stack; cgo counts where Go calls it.", r.Config.Window)
+	if r.Profiles[0].Perf {
+		line("By `perf record -F 997` on the server, sorted by the functions and libraries on each sample's stack.")
+	} else {
+		line("By Go's profiler (`--pprof-addr`), which samples in step with the clocks: it sees sound too often or never. Install perf for better.")
+	}
 	line("Cores: share of what the server took in the contest.")
 	line("")
 	head, rule := "| stage |", "|---|"
