@@ -12,7 +12,6 @@ type coarse struct {
 	last  int64 // of them when the last report came
 	at    time.Duration
 	queue time.Duration
-	n     int // estimated packets of the window behind the loss
 }
 
 // overdue: two reports are missing.

@@ -79,11 +79,6 @@ func quantile(d []time.Duration, q float64) time.Duration {
 	return s[min(int(q*float64(len(s))), len(s)-1)]
 }
 
-// at is the tier at a moment, -1: none.
-func (f figures) at(t time.Duration) int {
-	return f.tiers[min(int(t/(100*time.Millisecond)), len(f.tiers)-1)]
-}
-
 // reached is when the tier was at least as good as best for the first time from a moment on.
 func (f figures) reached(best int, from time.Duration) time.Duration {
 	for i := int(from / (100 * time.Millisecond)); i < len(f.tiers); i++ {

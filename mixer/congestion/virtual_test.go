@@ -129,12 +129,11 @@ func (h *hop) loses() bool {
 // that vary, a rate control that pays for a keyframe afterwards, at most one
 // keyframe in 4 s.
 type room struct {
-	rungs   Rungs
-	rng     *rand.Rand
-	tiers   []encoder
-	cur     int // -1: none
-	next    int // -1: no move
-	moveKey time.Duration
+	rungs Rungs
+	rng   *rand.Rand
+	tiers []encoder
+	cur   int // -1: none
+	next  int // -1: no move
 }
 
 type encoder struct {
@@ -157,16 +156,15 @@ type pkt struct {
 // picture is known to both ends.
 type picture struct {
 	Picture
-	n      int // number in its stream
-	at     time.Duration
-	tier   int
-	refs   *picture
-	pkts   int
-	got    int
-	have   []bool
-	good   bool
-	shown  time.Duration
-	failed bool
+	n     int // number in its stream
+	at    time.Duration
+	tier  int
+	refs  *picture
+	pkts  int
+	got   int
+	have  []bool
+	good  bool
+	shown time.Duration
 }
 
 func newRoom(r Rungs, rng *rand.Rand) *room {
