@@ -76,16 +76,17 @@ func stageNames() (out []string) {
 // on the kernel's tick, in step with clocks that wake every 20 and 40 ms: it
 // catches sound far too often or never. So it is only what is used without perf.
 func profile(ctx context.Context, cfg Config, n int) (p Profile, err error) {
-	sample := byPprof
+	sample, stay := byPprof, cfg
+	stay.Window += 4 * time.Second // profilers begin and end late
 	if _, err := exec.LookPath("perf"); err == nil {
 		sample = byPerf
 	}
-	p, err = sample(ctx, cfg, n)
+	p, err = sample(ctx, stay, cfg.Window, n)
 	p.N = n
 	return p, err
 }
 
-func byPerf(ctx context.Context, cfg Config, n int) (p Profile, err error) {
+func byPerf(ctx context.Context, cfg Config, took time.Duration, n int) (p Profile, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return p, err
@@ -94,7 +95,7 @@ func byPerf(ctx context.Context, cfg Config, n int) (p Profile, err error) {
 	file := filepath.Join(dir, "perf.data")
 	if _, err = serveBots(ctx, cfg, 1, n, nil, func(ctx context.Context, s *server) error {
 		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "997", "-g", "-o", file, "-p", strconv.Itoa(s.cmd.Process.Pid),
-			"--", "sleep", strconv.FormatFloat(cfg.Window.Seconds(), 'f', 2, 64)).CombinedOutput()
+			"--", "sleep", strconv.FormatFloat(took.Seconds(), 'f', 2, 64)).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("perf record: %w: %.500s", err, out)
 		}
@@ -141,7 +142,7 @@ func parsePerf(r io.Reader) (Profile, error) {
 	return p, lines.Err()
 }
 
-func byPprof(ctx context.Context, cfg Config, n int) (p Profile, err error) {
+func byPprof(ctx context.Context, cfg Config, took time.Duration, n int) (p Profile, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return p, err
@@ -153,7 +154,7 @@ func byPprof(ctx context.Context, cfg Config, n int) (p Profile, err error) {
 	}
 	file := filepath.Join(dir, "cpu")
 	_, err = serveBots(ctx, cfg, 1, n, []string{"--pprof-addr", "127.0.0.1:" + port}, func(ctx context.Context, _ *server) error {
-		url := fmt.Sprintf("http://127.0.0.1:%s/debug/pprof/profile?seconds=%d", port, max(1, int(cfg.Window.Seconds())))
+		url := fmt.Sprintf("http://127.0.0.1:%s/debug/pprof/profile?seconds=%d", port, max(1, int(took.Seconds())))
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
