@@ -15,8 +15,9 @@ const sysmonSlack = time.Millisecond
 // calmSysmon lets the kernel wake sysmon, the thread that looks after the
 // scheduler's others, up to sysmonSlack late. Whenever all threads were idle for
 // a moment it begins to look every 20 µs, and a server whose packets come a
-// thousand times a second is idle for a moment all the time: with 49 people
-// that was 5 % of all it did. What sysmon watches over, a P that a system call
+// thousand times a second is idle for a moment all the time. With 49 people, by
+// turns of 4 s without and with: 1.09 and 1.05 cores, 1.11 and 1.05, 1.12 and
+// 1.04; in a fourth pair, in a disturbed stretch, 0.91 and 1.03. What sysmon watches over, a P that a system call
 // holds and a goroutine that will not yield, has time: there are Ps to spare.
 //
 // A thread that sysmon starts inherits this; a Go timer that fires there may be
