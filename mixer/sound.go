@@ -71,6 +71,7 @@ func newSoundClock(ctx context.Context, r *Room) *soundClock {
 	s.roster.Store(&[]soundSeat{})
 	spec := r.soundSpec
 	s.spec.Store(&spec)
+	s.set = &spec
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.run(ctx)
 	return s
@@ -249,7 +250,7 @@ func (s *soundClock) pull(l *leg, now time.Time) {
 	}
 	behind := noSound
 	if !heard.Playing.IsZero() {
-		behind = max(0, now.Sub(heard.Playing))
+		behind = max(0, now.Sub(heard.Playing)+audio.Delay)
 	}
 	l.who.behind.Store(int64(behind))
 	if heard.Concealed > 0 {

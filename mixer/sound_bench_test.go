@@ -96,8 +96,9 @@ func BenchmarkSound(b *testing.B) {
 			opus := codecs.Find("opus")
 			s := &soundClock{
 				room: &Room{server: server, epoch: time.Unix(0, 0), log: cfg.Log}, shared: map[*codec.Codec]*soundEncoder{},
-				bus: newBus(cfg.Sound),
+				bus: newBus(cfg.Sound), set: &cfg.Sound,
 			}
+			s.spec.Store(&cfg.Sound)
 			defer s.close()
 			var roster []soundSeat
 			sink := &bin{}

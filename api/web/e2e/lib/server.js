@@ -22,33 +22,56 @@ export class Server {
   /** @type {import("node:child_process").ChildProcess | null} */
   #process = null;
   #dir = "";
+  /** @type {string[]} */
+  #args = [];
 
   /** @param {string[]} flags more flags of serve */
-  static async start(...flags) {
+  static start(...flags) {
+    return Server.startFor([], ...flags);
+  }
+
+  /** One that clients outside of this machine reach by addresses. @param {string[]} addresses none: only this machine @param {string[]} flags */
+  static async startFor(addresses, ...flags) {
     if (!existsSync(binary)) throw new Error(`${binary}: not there; build it with "make build" or name another in E2E_BIN`);
     const server = new Server();
     server.#dir = await mkdtemp(join(tmpdir(), "mixdown-e2e-"));
     const [http, rtc] = [await freePort(false), await freePort(true)];
     server.url = `http://127.0.0.1:${http}`;
-    const args = ["serve", "--http-addr", `127.0.0.1:${http}`, "--rtc-port", String(rtc), "--rtc-address", "127.0.0.1",
-      "--data-dir", server.#dir, "--tls", "off", ...flags];
-    const child = spawn(binary, args, { env: server.env, stdio: ["ignore", "pipe", "pipe"] });
-    server.#process = child;
-    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text) => (server.log += text));
+    server.#args = ["serve", "--http-addr", addresses.length ? `:${http}` : `127.0.0.1:${http}`, "--rtc-port", String(rtc),
+      "--rtc-address", addresses.join(",") || "127.0.0.1", "--data-dir", server.#dir, "--tls", "off", ...flags];
+    await server.#run();
+    return server;
+  }
+
+  async #run() {
+    const child = spawn(binary, this.#args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text) => (this.log += text));
     child.once("exit", (code, signal) => {
       // A server that ends by itself is why everything after it fails.
-      if (server.#process) console.error(`mixdown serve ended by itself (${signal ?? `code ${code}`}):\n${server.log.slice(-20_000)}`);
+      if (this.#process === child) console.error(`mixdown serve ended by itself (${signal ?? `code ${code}`}):\n${this.log.slice(-20_000)}`);
     });
     try {
       await until("the server is ready", async () => {
         if (child.exitCode !== null) throw new Error(`mixdown serve ended with code ${child.exitCode}`);
-        return (await fetch(`${server.url}/readyz`).catch(() => null))?.ok;
+        return (await fetch(`${this.url}/readyz`).catch(() => null))?.ok;
       });
     } catch (err) {
-      await server.stop();
-      throw new Error(`${/** @type {Error} */ (err).message}\n${server.log}`);
+      await this.stop();
+      throw new Error(`${/** @type {Error} */ (err).message}\n${this.log}`);
     }
-    return server;
+  }
+
+  /** Kills the server as a power cut would, and starts it again; resolves when it is ready. */
+  async restart() {
+    const child = this.#process;
+    this.#process = null;
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+    }
+    await this.#run();
   }
 
   get env() {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { Refused } from "./errors.ts";
 import { Lifeline, pace } from "./lifeline.ts";
 
-Object.assign(pace, { look: 5, silent: 30, request: 40, pause: 5, grace: 30, again: 60 });
+Object.assign(pace, { look: 5, silent: 30, request: 40, ask: 5, pause: 5, grace: 30, again: 60 });
 
 let packets = 0;
 let flows = true;

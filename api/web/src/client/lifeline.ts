@@ -14,11 +14,12 @@ export interface Lines {
 
 /** Times in ms. */
 export const pace = {
-  look: 250, // between two looks at what has come
-  silent: 1000, // the room always sends sound, so this long nothing means that the way is broken
+  look: 200, // between two looks at what has come
+  silent: 700, // the room always sends sound, so this long nothing means that the way is broken
   request: 1500, // for one request; then another connection is tried
-  pause: 300, // between two requests
-  grace: 700, // in which media come back by themselves when the network has
+  ask: 400, // between two questions whether the server is there
+  pause: 200, // between two requests
+  grace: 400, // in which media come back by themselves when the network has
   again: 3000, // in which they come after a restart
 };
 
@@ -78,7 +79,7 @@ export class Lifeline {
     this.mending = mending;
     const { signal } = mending;
     this.lines.on("silent");
-    await this.insist(signal, (s) => this.lines.reach(s), () => false);
+    await this.reach(signal);
     if (signal.aborted) return;
     this.lines.on("reached");
     await wait(pace.grace, signal);
@@ -88,6 +89,25 @@ export class Lifeline {
     if (signal.aborted) return;
     this.stop();
     this.lines.redial();
+  }
+
+  // Asks several times at once: a request that the network swallowed may take
+  // seconds to notice that it is back, the next one does not.
+  private reach(signal: AbortSignal): Promise<void> {
+    const reached = new AbortController();
+    const over = AbortSignal.any([signal, reached.signal]);
+    return new Promise((resolve) => {
+      over.addEventListener("abort", () => resolve(), { once: true });
+      const ask = () => {
+        if (over.aborted) return;
+        this.lines.reach(AbortSignal.any([over, AbortSignal.timeout(pace.request)])).then(
+          () => reached.abort(),
+          () => {}, // the next one is under way
+        );
+        setTimeout(ask, pace.ask);
+      };
+      ask();
+    });
   }
 
   // Tries until it works (true), is hopeless (false) or signal ends it.
