@@ -159,10 +159,14 @@ func (b *budget) settle(demand time.Duration) (after time.Duration, settled bool
 }
 
 // admit decides whether there is room for newcomers: not while it is too much
-// and nothing is left to save, and then not before it is clearly less.
+// and nothing is left to save, and then not before it is clearly less. Where
+// nothing has been measured yet, as when all have just come, more may be left
+// than is known.
 func (b *budget) admit(u usage, settled bool) {
 	switch {
-	case b.over >= overPeriods && len(u.options) == 0 && settled:
+	case len(u.options) > 0 || u.demand == 0:
+		b.full = false
+	case b.over >= overPeriods && settled:
 		b.full = true
 	case b.over == 0 && u.demand < b.part(aimLoad) && u.cpu < aimLoad && u.late < maxLate:
 		b.full = false

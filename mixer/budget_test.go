@@ -159,6 +159,28 @@ func TestBudgetRefusesLast(t *testing.T) {
 	}
 }
 
+// When everybody has just come and clocks are late, nothing is known yet of
+// what could be saved: that is no reason to refuse.
+func TestBudgetKnowsNothingYet(t *testing.T) {
+	b := newBudget(time.Second)
+	for range 10 {
+		if b.step(usage{cpu: 1, late: 2}); b.full {
+			t.Fatal("newcomers are refused before anything is saved")
+		}
+	}
+	// A room that comes when all others save already has something to save first.
+	p := rooms(1)
+	p.base = 2 * time.Second
+	p.run(b, 30*seconds)
+	if !b.full {
+		t.Fatal("all is saved, it is too much, and newcomers come in")
+	}
+	p.options = append(p.options, option{place{"another", Saving{Step: Stills}}, time.Millisecond})
+	if p.run(b, 1); b.full {
+		t.Error("newcomers are refused with something left to save")
+	}
+}
+
 // When a step back turns out dearer than promised it is tried ever less often,
 // and yet all comes back with relief.
 func TestBudgetLearns(t *testing.T) {
@@ -181,6 +203,7 @@ func TestBudgetLearns(t *testing.T) {
 // Others may use the machine: then clocks come late while little is spent.
 func TestBudgetFollowsClocks(t *testing.T) {
 	p := rooms(2)
+	p.base = 10 * time.Millisecond
 	b := newBudget(10 * p.demand())
 	p.late = .6
 	saved, _ := p.run(b, 60*seconds)
