@@ -151,6 +151,13 @@ func (a *Audience) join(ctx context.Context, i int) error {
 		return err
 	}
 	s, err := a.door.Offer(ctx, token, offer, false)
+	for r := (*refusal)(nil); errors.As(err, &r) && r.after > 0 && ctx.Err() == nil; {
+		select { // the server is too busy with who joined before
+		case <-ctx.Done():
+		case <-time.After(r.after):
+		}
+		s, err = a.door.Offer(ctx, token, offer, false)
+	}
 	if err != nil {
 		return err
 	}
