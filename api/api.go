@@ -64,6 +64,7 @@ type ICEServer struct {
 	URLs       []string `json:"urls" koanf:"urls" doc:"stun:, turn: or turns: URLs (RFC 7064, RFC 7065)"`
 	Username   string   `json:"username,omitempty" koanf:"username"`
 	Credential string   `json:"credential,omitempty" koanf:"credential"`
+	Secret     string   `json:"-" koanf:"secret"` // shared with a TURN server that takes time-limited credentials
 }
 
 // Config is all that an API is made of.
@@ -75,10 +76,13 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	Page     fs.FS // the built join page; without an index.html a note stands in for it
 
-	Open           bool          // rooms come into being when somebody joins
-	MaxOpen        int           // how many of those there may be; 0 means 100
-	TokenTTL       time.Duration // of tokens that joining gives; 0 means 24 hours
-	ICEServers     []ICEServer
+	Open       bool          // rooms come into being when somebody joins
+	MaxOpen    int           // how many of those there may be; 0 means 100
+	TokenTTL   time.Duration // of tokens that joining gives; 0 means 24 hours
+	ICEServers []ICEServer
+	// Relays returns further ICE servers with credentials that are a user's own and
+	// hold until end; host is how the client reaches this server. nil means none.
+	Relays         func(user, host string, end time.Time) []ICEServer
 	PublicURL      string   // how the world reaches this server; empty: as the request did
 	TrustedProxies []string // addresses or networks whose X-Forwarded-For is believed
 	Version        string

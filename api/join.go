@@ -76,6 +76,7 @@ func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, e
 	if who.ID == "" {
 		who.ID = "p-" + randomText(9)
 	}
+	base, _ := ctx.Value(baseKey).(string)
 	token, err := a.cfg.Keys.Mint(who, in.Room, now, a.cfg.TokenTTL)
 	if err != nil {
 		return nil, a.problem(fmt.Errorf("mint: %w", err))
@@ -87,7 +88,7 @@ func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, e
 		Role:       role,
 		Room:       in.Room,
 		Expires:    now.Add(a.cfg.TokenTTL).UTC().Truncate(time.Second),
-		ICEServers: append([]ICEServer{}, a.cfg.ICEServers...),
+		ICEServers: a.iceServers(in.Room, who.ID, base),
 		Tiers:      append([]string{}, a.cfg.Rooms.Tiers()...),
 		WHIP:       "/whip/" + in.Room + "?return=mix",
 		Control:    prefix + "/rooms/" + in.Room + "/control",

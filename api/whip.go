@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -133,7 +136,7 @@ func (a *API) offer(c *gin.Context, kind string, s mixer.Session) {
 	}
 	c.Header("Location", "/"+kind+"/"+s.Room+"/"+answer.ID)
 	c.Header("ETag", quoted(answer.ETag))
-	for _, link := range iceLinks(a.cfg.ICEServers) {
+	for _, link := range iceLinks(a.iceServers(s.Room, s.Identity.ID, a.base(c))) {
 		c.Writer.Header().Add("Link", link)
 	}
 	c.Data(http.StatusCreated, typeSDP, []byte(answer.SDP))
@@ -223,6 +226,21 @@ func quoted(etag string) string {
 		return etag
 	}
 	return `"` + etag + `"`
+}
+
+// iceServers lists what a member of a room is told of. The relays know it by a
+// name that says nothing of it.
+func (a *API) iceServers(room, identity, base string) []ICEServer {
+	out := append([]ICEServer{}, a.cfg.ICEServers...)
+	if a.cfg.Relays == nil {
+		return out
+	}
+	host := base
+	if u, err := url.Parse(base); err == nil {
+		host = u.Hostname()
+	}
+	sum := sha256.Sum256([]byte(room + "\x00" + identity))
+	return append(out, a.cfg.Relays(hex.EncodeToString(sum[:8]), host, a.cfg.Now().Add(a.cfg.TokenTTL))...)
 }
 
 // iceLinks writes ICE servers as Link headers (RFC 9725, section 4.6).

@@ -76,7 +76,7 @@ func DefaultConfig() Config {
 		DecodeWorkers:   runtime.NumCPU(),
 		Limits:          DefaultLimits(),
 		StalePicture:    5 * time.Second,
-		GonePicture:     30 * time.Second,
+		GonePicture:     60 * time.Second,
 		KeyframeHold:    4 * time.Second,
 		JoinHold:        300 * time.Millisecond,
 		TierLinger:      3 * time.Second,

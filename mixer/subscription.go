@@ -36,6 +36,20 @@ func (s *Subscription) RequestKeyframe() {
 	}
 }
 
+// Resume asks for a keyframe as for a newcomer: the receiver was out of reach,
+// and shall not wait for the next one that is due.
+func (s *Subscription) Resume() {
+	s.mu.Lock()
+	t := s.current
+	if t == nil {
+		t = s.next
+	}
+	s.mu.Unlock()
+	if t != nil {
+		t.requestKey(s.room.server.cfg.JoinHold)
+	}
+}
+
 // Bitrate is what the tier that the receiver is on was made for, bit/s; 0 while
 // it is on none.
 func (s *Subscription) Bitrate() int {

@@ -16,12 +16,13 @@ packages=(
 speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
 others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good linux-perf)
 browsers=(chromium firefox-esr libnss3-tools iproute2 nftables)
+servers=(pebble) # an ACME server for tests
 case $stage in
   build) ;;
   run)   packages+=("${speech[@]}") ;;
   bench) packages+=("${speech[@]}" "${others[@]}") ;;
   lint)  packages+=(shellcheck) ;;
-  test)  packages+=("${speech[@]}" "${browsers[@]}") ;;
+  test)  packages+=("${speech[@]}" "${browsers[@]}" "${servers[@]}") ;;
   *)     echo "setup: no stage \"$stage\": want build, run, bench, lint or test" >&2; exit 2 ;;
 esac
 

@@ -35,6 +35,7 @@ type Config struct {
 	HTTPS   HTTPSConfig   `koanf:"https"`
 	TLS     TLSConfig     `koanf:"tls"`
 	RTC     RTCConfig     `koanf:"rtc"`
+	TURN    TURNConfig    `koanf:"turn"`
 	API     APIConfig     `koanf:"api"`
 	Rooms   RoomsConfig   `koanf:"rooms"`
 	Ladder  []TierConfig  `koanf:"ladder"` // best first; the first is the default
@@ -58,13 +59,39 @@ type HTTPConfig struct {
 // HTTPSConfig is the TLS listener.
 type HTTPSConfig struct {
 	Addr string `koanf:"addr"`
+	// OnePort listens instead of Addr, and takes TURN and ICE-TCP as well.
+	OnePort string `koanf:"one_port"`
+}
+
+// addr is where HTTPS listens.
+func (c HTTPSConfig) addr() (flag, addr string) {
+	if c.OnePort != "" {
+		return "--one-port", c.OnePort
+	}
+	return "--https-addr", c.Addr
+}
+
+// TURNConfig is the relay for clients whose network lets nothing else through.
+type TURNConfig struct {
+	Addr        string `koanf:"addr"`        // UDP and TCP; empty: only on https.one_port
+	Allocations int    `koanf:"allocations"` // of one user
+	Bitrate     int    `koanf:"bitrate"`     // bit/s of one user, each direction
+}
+
+// ACMEConfig is how a certificate is asked for (RFC 8555).
+type ACMEConfig struct {
+	Domains   []string `koanf:"domains"`
+	Email     string   `koanf:"email"`
+	Directory string   `koanf:"directory"` // empty: Let's Encrypt
+	CA        string   `koanf:"ca"`        // PEM file to trust the directory by; empty: the system's
 }
 
 // TLSConfig says where the certificate comes from.
 type TLSConfig struct {
-	Mode string `koanf:"mode"` // off, self or files
-	Cert string `koanf:"cert"` // PEM files, for mode files
-	Key  string `koanf:"key"`
+	Mode string     `koanf:"mode"` // off, self, files or acme
+	Cert string     `koanf:"cert"` // PEM files, for mode files
+	Key  string     `koanf:"key"`
+	ACME ACMEConfig `koanf:"acme"`
 }
 
 // RTCConfig is how media travel.
@@ -134,6 +161,7 @@ func Default() Config {
 		HTTPS:   HTTPSConfig{Addr: ":8443"},
 		TLS:     TLSConfig{Mode: "off"},
 		RTC:     RTCConfig{Port: 7882},
+		TURN:    TURNConfig{Allocations: 64, Bitrate: 8_000_000},
 		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
 		Sound:   SoundConfig(m.Sound),
 	}
@@ -192,10 +220,28 @@ func (c Config) Validate() error {
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
-	oneOf("tls.mode", c.TLS.Mode, "off", "self", "files")
+	oneOf("tls.mode", c.TLS.Mode, "off", "self", "files", "acme")
 	addr("http.addr", c.HTTP.Addr)
 	if c.TLS.Mode != "off" {
 		addr("https.addr", c.HTTPS.Addr)
+	}
+	if c.HTTPS.OnePort != "" {
+		addr("https.one_port", c.HTTPS.OnePort)
+		if c.TLS.Mode == "off" {
+			bad("https.one_port (--one-port): needs a certificate; set tls.mode (--tls) to self, files or acme")
+		}
+	}
+	if c.TURN.Addr != "" {
+		addr("turn.addr", c.TURN.Addr)
+	}
+	if c.TURN.Allocations < 1 {
+		bad("turn.allocations: %d is under 1", c.TURN.Allocations)
+	}
+	if c.TURN.Bitrate < 64_000 {
+		bad("turn.bitrate: %d is under 64000", c.TURN.Bitrate)
+	}
+	if c.TLS.Mode == "acme" && len(c.TLS.ACME.Domains) == 0 {
+		bad("tls.acme.domains (--acme-domain): name the domains to have a certificate for")
 	}
 	if c.TLS.Mode == "files" && (c.TLS.Cert == "" || c.TLS.Key == "") {
 		bad("tls.cert and tls.key: both are needed with tls.mode files")
@@ -206,6 +252,9 @@ func (c Config) Validate() error {
 	for i, s := range c.RTC.ICEServers {
 		if len(s.URLs) == 0 {
 			bad("rtc.ice_servers[%d].urls: is empty", i)
+		}
+		if s.Secret != "" && (s.Username != "" || s.Credential != "") {
+			bad("rtc.ice_servers[%d]: secret makes username and credential, set either", i)
 		}
 		for _, u := range s.URLs {
 			if scheme, rest, _ := strings.Cut(u, ":"); !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || rest == "" || strings.ContainsAny(rest, "<> \r\n") {

@@ -19,5 +19,5 @@ func serveProfiles(addr string, log *slog.Logger) (end func() error, err error) 
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	log.Info("serving profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
 	// Whoever profiles wants to wait longer than others may: failures are theirs.
-	return serveHTTP(l, nil, mux, log, make(chan error, 1)), nil
+	return serveHTTP(l, mux, log, make(chan error, 1)), nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +24,7 @@ import (
 
 	"mixdown/api"
 	"mixdown/api/web"
+	"mixdown/cmd/mixdown/front"
 	"mixdown/codec/catalog"
 	"mixdown/mixer"
 	"mixdown/mixer/webrtc"
@@ -36,9 +36,12 @@ type Serve struct {
 	Config     string   `placeholder:"FILE" help:"YAML file."`
 	HTTPAddr   *string  `name:"http-addr" placeholder:"HOST:PORT" help:"Plain HTTP (default :8080)." key:"http.addr"`
 	HTTPSAddr  *string  `name:"https-addr" placeholder:"HOST:PORT" help:"HTTPS, unless --tls is off (default :8443)." key:"https.addr"`
-	TLS        *string  `name:"tls" placeholder:"off|self|files" help:"Certificate: none, self-signed and kept in the data directory, or files (default off; phones give no camera to plain http)." key:"tls.mode"`
+	TLS        *string  `name:"tls" placeholder:"off|self|files|acme" help:"Certificate: none, self-signed and kept in the data directory, files, or asked for by ACME (default off; phones give no camera to plain http)." key:"tls.mode"`
 	TLSCert    *string  `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM, for --tls files." key:"tls.cert"`
 	TLSKey     *string  `name:"tls-key" placeholder:"FILE" help:"Its key in PEM." key:"tls.key"`
+	ACMEDomain []string `name:"acme-domain" placeholder:"NAME" help:"Names to have a certificate for, with --tls acme." key:"tls.acme.domains"`
+	OnePort    *string  `name:"one-port" placeholder:"HOST:PORT" help:"HTTPS, TURN over TLS and media over TCP all on this one port, such as :443, for networks that let nothing else through. Instead of --https-addr." key:"https.one_port"`
+	TURNAddr   *string  `name:"turn-addr" placeholder:"HOST:PORT" help:"TURN over UDP and TCP, such as :3478 (default: none)." key:"turn.addr"`
 	PublicURL  *string  `name:"public-url" placeholder:"URL" help:"How the world reaches this server, for links." key:"http.public_url"`
 	RTCPort    *int     `name:"rtc-port" placeholder:"N" help:"The one UDP port of all media, the same number in TCP (default 7882)." key:"rtc.port"`
 	RTCAddress []string `name:"rtc-address" placeholder:"IP" help:"Public addresses of this server, behind NAT or in a container (default: detected)." key:"rtc.address"`
@@ -107,16 +110,31 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("rooms", rooms.Close)
 
-	transport, err := webrtc.New(cfg.WebRTC(), codecs, webrtc.ForServer(rooms), log)
+	secure, err := listenSecure(cfg)
+	if err != nil {
+		return err
+	}
+	if secure != nil {
+		stop.push("https port", closeOnce(secure))
+	}
+	rtc := cfg.WebRTC()
+	rtc.TCPPorts = onePort(cfg, secure)
+	transport, err := webrtc.New(rtc, codecs, webrtc.ForServer(rooms), log)
 	if err != nil {
 		return taken(err)
 	}
 	stop.push("webrtc", transport.Close)
 
+	relay, err := startTURN(cfg, transport, secure, log)
+	if err != nil {
+		return err
+	}
+	stop.push("turn", relay.Close)
+
 	metrics := prometheus.NewRegistry()
 	control, err := api.New(api.Config{
 		Keys: keys, Signaler: transport, Rooms: rooms, Registry: registry, Gatherer: metrics, Page: page,
-		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, ICEServers: cfg.RTC.ICEServers,
+		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
 		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
 	}, log)
 	if err != nil {
@@ -124,10 +142,10 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("api", control.Close)
 
-	for _, c := range []prometheus.Collector{
+	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		rooms, transport, control,
-	} {
+	) {
 		if err := metrics.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -137,21 +155,31 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
-	stop.push("http", serveHTTP(plain, nil, control, log, failed))
+	failed := make(chan error, 3)
 	bases := []string{"http://" + host(plain, netip.Addr{})}
-	if cfg.TLS.Mode != "off" {
-		tlsConfig, err := tlsConfig(cfg, log)
+	var handler http.Handler = control
+	if secure != nil {
+		cert, err := certificates(ctx, cfg, log)
 		if err != nil {
 			return err
 		}
-		secure, err := listen("--https-addr", cfg.HTTPS.Addr)
-		if err != nil {
-			return err
+		elsewhere := redirect(control, secure.Addr())
+		handler = cert.challenges(elsewhere)
+		inside, plainly := front.NewInlet(secure.Addr()), front.NewInlet(secure.Addr())
+		routes := front.Routes{HTTPS: inside.Put, Plain: plainly.Put}
+		if cfg.HTTPS.OnePort != "" {
+			routes.TURN, routes.ICE = relay.ServeTCP, transport.ServeTCP
 		}
-		stop.push("https", serveHTTP(secure, tlsConfig, control, log, failed))
+		stop.push("https", serveHTTP(inside, control, log, failed))
+		stop.push("http at the https port", serveHTTP(plainly, elsewhere, log, failed))
+		door := front.New(secure, cert.config, routes)
+		stop.push("front", door.Close)
+		if err := metrics.Register(door); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
 		bases = append(bases, "https://"+host(secure, lan()))
 	}
+	stop.push("http", serveHTTP(plain, handler, log, failed))
 	if cfg.HTTP.PublicURL != "" {
 		bases = []string{cfg.HTTP.PublicURL}
 	}
@@ -237,10 +265,10 @@ func taken(err error) error {
 }
 
 // serveHTTP serves on l and returns what ends it.
-func serveHTTP(l net.Listener, t *tls.Config, h http.Handler, log *slog.Logger, failed chan<- error) func() error {
+func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger, failed chan<- error) func() error {
 	s := &http.Server{
-		Handler:           h,
-		TLSConfig:         t,
+		Handler:           front.WithTLS(h),
+		ConnContext:       front.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second, // control connections are hijacked and have their own
 		WriteTimeout:      60 * time.Second,
@@ -250,12 +278,7 @@ func serveHTTP(l net.Listener, t *tls.Config, h http.Handler, log *slog.Logger, 
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		var err error
-		if t != nil {
-			err = s.ServeTLS(l, "", "")
-		} else {
-			err = s.Serve(l)
-		}
+		err := s.Serve(l)
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("http server at %v: %w", l.Addr(), err)
 		}
@@ -270,39 +293,6 @@ func serveHTTP(l net.Listener, t *tls.Config, h http.Handler, log *slog.Logger, 
 		wg.Wait()
 		return err
 	}
-}
-
-// tlsConfig finds or makes the certificate.
-func tlsConfig(cfg Config, log *slog.Logger) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.TLS.Mode == "files" {
-		files, err := newCertFiles(cfg.TLS.Cert, cfg.TLS.Key, time.Now)
-		if err != nil {
-			return nil, err
-		}
-		t.GetCertificate = files.Get
-		return t, nil
-	}
-	named, err := webrtc.Check(cfg.RTC.Addresses)
-	if err != nil {
-		return nil, err
-	}
-	found, err := webrtc.Detect()
-	if err != nil {
-		return nil, err
-	}
-	names := []string{"localhost"}
-	if name, err := os.Hostname(); err == nil && name != "" && name != "localhost" {
-		names = append(names, name)
-	}
-	loopback := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
-	cert, err := selfSigned(filepath.Join(cfg.DataDir, "tls"), names, slices.Concat(loopback, named, found), time.Now())
-	if err != nil {
-		return nil, err
-	}
-	log.Info("self-signed certificate: browsers warn once; compare what they show", "sha256", fingerprint(cert))
-	t.Certificates = []tls.Certificate{cert}
-	return t, nil
 }
 
 // host is how a browser addresses a listener: what it is bound to, or else

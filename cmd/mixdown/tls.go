@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -138,6 +140,30 @@ func (f *certFiles) load() error {
 	}
 	f.loaded, f.stamp = &c, info.ModTime()
 	return nil
+}
+
+// watch reads the files again when it is told to.
+func (f *certFiles) watch(ctx context.Context, hangup <-chan os.Signal, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if err := f.reread(); err != nil {
+				log.Error("certificate not read again, the old one goes on", "error", err)
+			} else {
+				log.Info("certificate read again", "file", f.cert)
+			}
+		}
+	}
+}
+
+// reread reads the files whatever their times say.
+func (f *certFiles) reread() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamp = time.Time{}
+	return f.load()
 }
 
 // Get returns the certificate, read again when its file has changed. While the

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"mixdown/codec"
 	"mixdown/mixer"
@@ -125,13 +126,14 @@ func (p *fakePublication) Lost()                  { p.lost <- struct{}{} }
 func (p *fakePublication) Close()                 { p.once.Do(func() { close(p.closed) }) }
 
 type fakeSubscription struct {
-	room   string
-	who    mixer.Identity
-	sink   mixer.Sink
-	want   mixer.Want
-	keys   chan struct{}
-	once   sync.Once
-	closed chan struct{}
+	room    string
+	who     mixer.Identity
+	sink    mixer.Sink
+	want    mixer.Want
+	keys    chan struct{}
+	resumed atomic.Int32
+	once    sync.Once
+	closed  chan struct{}
 }
 
 func (s *fakeSubscription) RequestKeyframe() {
@@ -140,6 +142,7 @@ func (s *fakeSubscription) RequestKeyframe() {
 	default:
 	}
 }
+func (s *fakeSubscription) Resume()              { s.resumed.Add(1) }
 func (s *fakeSubscription) Bitrate() int         { return 300_000 }
 func (s *fakeSubscription) SetTier(string) error { return nil }
 func (s *fakeSubscription) Close()               { s.once.Do(func() { close(s.closed) }) }

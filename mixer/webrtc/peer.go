@@ -103,13 +103,31 @@ func (p *peer) close(reason error) {
 func (p *peer) stateChanged(s webrtc.PeerConnectionState) {
 	switch s {
 	case webrtc.PeerConnectionStateConnected:
-		p.connOnce.Do(func() { close(p.connected) })
+		first := false
+		p.connOnce.Do(func() { first = true; close(p.connected) })
+		if !first {
+			p.back()
+		}
 	case webrtc.PeerConnectionStateDisconnected:
 		p.silent(time.Now())
 	case webrtc.PeerConnectionStateFailed:
 		p.close(errFailed)
 	case webrtc.PeerConnectionStateClosed:
 		p.close(errHangup)
+	}
+}
+
+// back follows a connection that stands again: both ends have missed pictures,
+// and neither has to find out.
+func (p *peer) back() {
+	p.log.Info("session is back", "remote", p.remote())
+	if p.source != nil {
+		p.source.RequestKeyframe()
+	}
+	if p.sink != nil {
+		if sub := p.sink.subscription(); sub != nil {
+			sub.Resume()
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type Publication interface {
 // Subscription is a Sink's place in a room; see mixer.Subscription.
 type Subscription interface {
 	RequestKeyframe()
+	Resume()
 	Bitrate() int
 	SetTier(name string) error
 	Close()

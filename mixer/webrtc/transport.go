@@ -56,8 +56,9 @@ type Transport struct {
 	meter      *meter
 	sockets    *sockets
 	public     []netip.AddrPort
-	alternates []uint16 // Config.TCPPorts
-	streaming  sync.Map // SSRC of what goes out → *outStream
+	found      []netip.Addr // of the interfaces
+	alternates []uint16     // Config.TCPPorts
+	streaming  sync.Map     // SSRC of what goes out → *outStream
 	redundant  bool
 	limits     Limits
 	cert       webrtc.Certificate
@@ -94,6 +95,7 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 	if t.sockets, err = listen(cfg.Port, found, cfg.Limits, t.tcpOptions(), t.meter, loggers{log, t.meter}); err != nil {
 		return nil, err
 	}
+	t.found = found
 	for _, ip := range named {
 		t.public = append(t.public, netip.AddrPortFrom(ip, uint16(t.sockets.port)))
 	}

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	firstWords  = 5 * time.Second // for TLS, and the first bytes in it
-	maxUnknown  = 512             // connections that have not said what they are
+	firstWords  = 10 * time.Second // for TLS, with a certificate that may have to be asked for, and the first bytes in it
+	maxUnknown  = 512              // connections that have not said what they are
 	acceptPause = 50 * time.Millisecond
 )
 

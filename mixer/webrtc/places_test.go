@@ -1,0 +1,33 @@
+package webrtc
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+)
+
+func TestPlaces(t *testing.T) {
+	addrs := func(s ...string) (out []netip.Addr) {
+		for _, a := range s {
+			out = append(out, netip.MustParseAddr(a))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name          string
+		public, found []netip.Addr
+		want          string
+		relay         string
+	}{
+		{"plain", nil, addrs("192.0.2.1", "2001:db8::1", "127.0.0.1"), "map[127.0.0.1:7:127.0.0.1:7 192.0.2.1:7:192.0.2.1:7]", "192.0.2.1"},
+		{"translated", addrs("203.0.113.7"), addrs("10.0.0.2", "127.0.0.1"), "map[127.0.0.1:7:127.0.0.1:7 203.0.113.7:7:10.0.0.2:7]", "10.0.0.2"},
+		{"two outsides", addrs("203.0.113.7", "203.0.113.8", "203.0.113.9"), addrs("10.0.0.2", "127.0.0.1"), "map[203.0.113.7:7:10.0.0.2:7 203.0.113.8:7:127.0.0.1:7]", "10.0.0.2"},
+		{"named and here", addrs("192.0.2.1", "203.0.113.7"), addrs("192.0.2.1", "127.0.0.1"), "map[192.0.2.1:7:192.0.2.1:7 203.0.113.7:7:127.0.0.1:7]", "192.0.2.1"},
+		{"IPv6 only", addrs("2001:db8::1"), addrs("2001:db8::1", "127.0.0.1"), "map[127.0.0.1:7:127.0.0.1:7]", "127.0.0.1"},
+	} {
+		places, relay := places4(c.public, c.found, 7)
+		if got := fmt.Sprint(places); got != c.want || relay.String() != c.relay {
+			t.Errorf("%s: %s, relay %v; want %s, %s", c.name, got, relay, c.want, c.relay)
+		}
+	}
+}
