@@ -192,7 +192,7 @@ func (f *fakeRooms) SetSound(room string, level, denoise *bool) error {
 	if denoise != nil && *denoise {
 		return mixer.ErrNoDenoiser
 	}
-	return f.on(fmt.Sprintf("sound %s %v", room, *level), room, "")
+	return f.on(fmt.Sprintf("sound %s %s", room, tell(level)), room, "")
 }
 
 func (f *fakeRooms) SetBitrate(room, tier string, bps int) error {

@@ -172,7 +172,8 @@ export class Client {
   private watch(pc: RTCPeerConnection, whip: Whip): Lifeline {
     return new Lifeline({
       received: () => received(pc),
-      reach: (signal) => fetch(new URL("/healthz", this.base), { signal, cache: "no-store" }),
+      // Read to its end, so that the restart finds a connection that works.
+      reach: (signal) => fetch(new URL("/healthz", this.base), { signal, cache: "no-store" }).then((res) => res.text()),
       restart: (signal) => whip.restart(signal),
       redial: () => this.redial(0),
       on: (event) => {
