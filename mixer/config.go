@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"time"
 
@@ -47,31 +48,65 @@ const minBitrate, maxBitrate = 10_000, 20_000_000
 // TierSpec is one rung of the ladder.
 type TierSpec struct {
 	Name          string
-	Width, Height int // even
-	FPS           int
-	Bitrate       int // bit/s
-	MTU           int // largest RTP payload, bytes
+	Width, Height int     // even
+	FPS           float64 // may be under 1: 0.5 is a picture every 2 s
+	Bitrate       int     // bit/s
+	MTU           int     // largest RTP payload, bytes
 }
+
+// Bounds of a tier's pictures a second.
+const minFPS, maxFPS = 0.1, 60
+
+// interval is the time from one picture to the next.
+func (t TierSpec) interval() time.Duration { return time.Duration(float64(time.Second) / t.FPS) }
+
+// codecFPS is the rate that an encoder is told, which is a whole number.
+func (t TierSpec) codecFPS() int { return max(1, int(math.Round(t.FPS))) }
 
 // SoundSpec is the room's sound.
 type SoundSpec struct {
 	Channels   int
-	Bitrate    int // bit/s of one encoder
+	Tones      []Tone // what receivers' sound can be made at, best first; the first is the default
 	Complexity int
 	MaxOpen    int     // K, the loudest sources in the sum
-	Loss       float64 // packet loss that in-band repair is made for, 0 to 1
+	Loss       float64 // packet loss that in-band repair is made for at least, 0 to 1
 	Level      bool    // bring talkers, and several at once, to a common loudness
 	Denoise    bool    // take noise out of every sender's sound
 }
+
+// Tone is one rung of the sound.
+type Tone struct {
+	Bitrate int           // bit/s of one encoder
+	Packet  time.Duration // length of one packet: 20, 40 or 60 ms
+}
+
+// DefaultTones are for speech. A packet's headers take 12.8 kbit/s at 40 ms, and
+// at 20 ms more than the speech of the last two.
+func DefaultTones() []Tone {
+	return []Tone{
+		{32_000, 20 * time.Millisecond},
+		{24_000, 20 * time.Millisecond},
+		{16_000, 40 * time.Millisecond},
+		{12_000, 60 * time.Millisecond},
+	}
+}
+
+// Bounds of a tone's bit rate, bit/s (RFC 6716, section 2.1.1).
+const minToneRate, maxToneRate = 6_000, 510_000
 
 // DefaultConfig returns the configuration of a server nobody configured.
 func DefaultConfig() Config {
 	return Config{
 		Ladder: []TierSpec{
 			{Name: "720p", Width: 1280, Height: 720, FPS: 25, Bitrate: 1_500_000, MTU: 1160},
+			{Name: "540p", Width: 960, Height: 540, FPS: 25, Bitrate: 700_000, MTU: 1160},
 			{Name: "360p", Width: 640, Height: 360, FPS: 15, Bitrate: 300_000, MTU: 1160},
+			// From here on a whole packet would stand before sound for too long.
+			{Name: "270p", Width: 480, Height: 270, FPS: 15, Bitrate: 150_000, MTU: 800},
+			{Name: "180p", Width: 320, Height: 180, FPS: 5, Bitrate: 50_000, MTU: 400},
+			{Name: "slides", Width: 320, Height: 180, FPS: 0.5, Bitrate: 15_000, MTU: 400},
 		},
-		Sound:           SoundSpec{Channels: 1, Bitrate: 32_000, Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
+		Sound:           SoundSpec{Channels: 1, Tones: DefaultTones(), Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
 		MaxParticipants: 1000,
 		DecodeWorkers:   runtime.NumCPU(),
 		Limits:          DefaultLimits(),
@@ -98,8 +133,8 @@ func (c Config) Validate() error {
 			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
 		case t.Width < 16 || t.Height < 16 || t.Width%2+t.Height%2 != 0:
 			bad("ladder[%d]: %dx%d: width and height must be even and at least 16", i, t.Width, t.Height)
-		case t.FPS < 1 || t.FPS > 60:
-			bad("ladder[%d].fps: %d is not in 1…60", i, t.FPS)
+		case !(t.FPS >= minFPS && t.FPS <= maxFPS):
+			bad("ladder[%d].fps: %v is not in %v…%v", i, t.FPS, minFPS, maxFPS)
 		case t.Bitrate < minBitrate || t.Bitrate > maxBitrate:
 			bad("ladder[%d].bitrate: %d bit/s is not in %d…%d", i, t.Bitrate, minBitrate, maxBitrate)
 		case t.MTU < 100 || t.MTU > 1400:
@@ -109,6 +144,22 @@ func (c Config) Validate() error {
 	}
 	if c.Sound.Channels != 1 && c.Sound.Channels != 2 {
 		bad("sound.channels: %d is neither 1 nor 2", c.Sound.Channels)
+	}
+	if len(c.Sound.Tones) == 0 {
+		bad("sound.tones: at least one is needed")
+	}
+	for i, t := range c.Sound.Tones {
+		switch before := c.Sound.Tones[max(0, i-1)]; {
+		case t.Bitrate < minToneRate || t.Bitrate > maxToneRate:
+			bad("sound.bitrate: %d bit/s is not in %d…%d", t.Bitrate, minToneRate, maxToneRate)
+		case t.Packet != soundTick && t.Packet != 2*soundTick && t.Packet != 3*soundTick:
+			bad("sound.tones[%d].packet: %v is none of 20, 40 and 60 ms", i, t.Packet)
+		case t.Bitrate > before.Bitrate || t.Packet < before.Packet:
+			bad("sound.tones[%d]: takes more than the one before it", i)
+		}
+	}
+	if !(c.Sound.Loss >= 0 && c.Sound.Loss <= 1) {
+		bad("sound.loss: %v is not in 0…1", c.Sound.Loss)
 	}
 	if c.Sound.MaxOpen < 1 {
 		bad("sound.max_open: %d is under 1", c.Sound.MaxOpen)

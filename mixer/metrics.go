@@ -168,7 +168,7 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 		labels := append(room, "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas,
 			"size", strconv.Itoa(key.spec.Width)+"x"+strconv.Itoa(key.spec.Height))
 		gauge(out, "mixdown_tier_listeners", "Receivers of a tier.", float64(len(*t.listeners.Load())), labels...)
-		gauge(out, "mixdown_tier_fps", "Pictures a second that a tier makes.", float64(r.pace(key.spec)), labels...)
+		gauge(out, "mixdown_tier_fps", "Pictures a second that a tier makes.", r.pace(key.spec), labels...)
 	}
 }
 

@@ -14,8 +14,8 @@ const smallShare = 1. / 9
 // sparse is what a tier of that many pictures a second does when it has to
 // save: silent people about three times a second, in a crowd every second one
 // of those.
-func sparse(fps int) refresh {
-	every := max(2, fps/3)
+func sparse(fps float64) refresh {
+	every := max(2, int(fps/3))
 	return refresh{silent: every, small: 2 * every}
 }
 

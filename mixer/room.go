@@ -20,6 +20,7 @@ type Room struct {
 	bases  struct{ video, audio uint32 }
 
 	inbox  chan func()
+	fits   chan struct{} // a receiver has told what its link carries
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -48,7 +49,7 @@ const housekeeping = 250 * time.Millisecond
 func newRoom(ctx context.Context, s *Server, name string) *Room {
 	r := &Room{
 		name: name, server: s, log: s.cfg.Log.With("room", name), epoch: time.Now(),
-		inbox: make(chan func()), done: make(chan struct{}),
+		inbox: make(chan func()), fits: make(chan struct{}, 1), done: make(chan struct{}),
 		members: map[string]*member{}, canvases: map[string]*canvas{},
 		tiers: map[tierKey]*Tier{}, rates: map[string]int{}, watchers: map[chan State]struct{}{},
 		soundSpec: s.cfg.Sound,
@@ -89,6 +90,8 @@ func (r *Room) run() {
 		select {
 		case fn := <-r.inbox:
 			fn()
+		case <-r.fits:
+			r.refit()
 		case now := <-tick.C:
 			r.housekeep(now)
 		case <-r.ctx.Done():

@@ -70,10 +70,14 @@ func (r *Room) wanted(people []*member, savings []Saving) map[*Subscription]tier
 	groups := map[group][]*Subscription{}
 	keys := map[*Subscription]tierKey{}
 	for _, m := range r.members {
-		if m.sub == nil || len(m.sub.video) == 0 {
+		if m.sub == nil {
 			continue
 		}
-		g := group{canvasFor(m, people), r.lowered(m.sub.spec, savings)}
+		spec, pictures := m.sub.tier()
+		if !pictures {
+			continue
+		}
+		g := group{canvasFor(m, people), r.lowered(spec, savings)}
 		keys[m.sub] = tierKey{canvas: g.canvas, spec: g.spec}
 		if !slices.Contains(savings, Saving{Step: Converge}) {
 			g = group{} // the room is one: who changes tier keeps its codec
@@ -207,7 +211,7 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 	asked, drawn := map[string]bool{}, map[string]bool{}
 	for s, key := range keys {
 		drawn[key.spec.Name] = true
-		for spec := s.spec; !asked[spec.Name]; {
+		for spec, _ := s.tier(); !asked[spec.Name]; {
 			asked[spec.Name] = true
 			if i := slices.IndexFunc(r.savings, func(m Saving) bool { return m.Step == Merge && m.Tier == spec.Name }); i >= 0 {
 				spec, _ = r.server.cfg.tier(r.savings[i].Into)
@@ -231,7 +235,8 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 }
 
 // neighbours returns the merges that are possible: of two tiers on one canvas
-// with none between them, the lower one having a quarter of the pixels at least.
+// with none between them, the lower one having at least a quarter of the pixels
+// and half of the pictures a second.
 func (r *Room) neighbours(keys map[*Subscription]tierKey) []Saving {
 	drawn := map[string][]TierSpec{} // by canvas
 	for _, key := range keys {
@@ -246,12 +251,17 @@ func (r *Room) neighbours(keys map[*Subscription]tierKey) []Saving {
 		})
 		for i, low := range specs[min(1, len(specs)):] {
 			s := Saving{Step: Merge, Tier: specs[i].Name, Into: low.Name}
-			if 4*low.Width*low.Height >= specs[i].Width*specs[i].Height && !r.saves(Merge, s.Tier) && !slices.Contains(out, s) {
+			if specs[i].near(low) && !r.saves(Merge, s.Tier) && !slices.Contains(out, s) {
 				out = append(out, s)
 			}
 		}
 	}
 	return out
+}
+
+// near reports whether a receiver of t may get low instead.
+func (t TierSpec) near(low TierSpec) bool {
+	return 4*low.Width*low.Height >= t.Width*t.Height && 2*low.FPS >= t.FPS
 }
 
 // tierCost is what all tiers of one name cost, a second; crowded is the share
@@ -295,22 +305,23 @@ func distinct(keys map[*Subscription]tierKey) []tierKey {
 // price is what a tier costs a second: as measured, or by its pixels from the
 // dearest there is.
 func (r *Room) price(key tierKey) time.Duration {
-	rate := time.Duration(r.pace(key.spec))
+	rate := r.pace(key.spec)
+	second := func(each time.Duration) time.Duration { return time.Duration(rate * float64(each)) }
 	if t := r.tiers[key]; t != nil && t.toll.each > 0 {
-		return t.toll.each * rate
+		return second(t.toll.each)
 	}
 	var each time.Duration
 	pixels := func(s TierSpec) time.Duration { return time.Duration(s.Width * s.Height) }
 	for other, t := range r.tiers {
 		each = max(each, t.toll.each*pixels(key.spec)/pixels(other.spec))
 	}
-	return each * rate
+	return second(each)
 }
 
 // pace is how many pictures a second a tier makes now.
-func (r *Room) pace(spec TierSpec) int {
+func (r *Room) pace(spec TierSpec) float64 {
 	if r.saves(Halve, spec.Name) {
-		return (spec.FPS + 1) / 2
+		return spec.FPS / 2
 	}
 	return spec.FPS
 }

@@ -306,7 +306,7 @@ func (s *soundClock) open(c *codec.Codec) *soundEncoder {
 	spec := s.room.server.cfg.Sound
 	enc, err := c.NewAudioEncoder(codec.AudioConfig{
 		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
-		Bitrate:     spec.Bitrate, Frame: soundTick, Complexity: spec.Complexity,
+		Bitrate:     spec.Tones[0].Bitrate, Frame: soundTick, Complexity: spec.Complexity,
 		FEC: spec.Loss > 0, Loss: spec.Loss,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package mixer
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mixdown/codec"
@@ -15,10 +16,14 @@ type Subscription struct {
 	sink  Sink
 	video []*codec.Codec // that it takes, in the server's order; empty: no pictures
 	audio *codec.Codec   // nil: takes no sound
-	spec  TierSpec       // the room's goroutine only
+	spec  TierSpec       // asked for; the room's goroutine only
+	fits  int            // best index of the ladder that its link carries; too
+
+	fit atomic.Pointer[Fit] // the newest; the room has yet to take it over
 
 	mu            sync.Mutex
 	current, next *Tier
+	watching      bool // has had a picture
 	closed        bool
 }
 
@@ -64,7 +69,8 @@ func (s *Subscription) Bitrate() int {
 	return 0
 }
 
-// SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe.
+// SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe,
+// or as close to it as its link carries.
 func (s *Subscription) SetTier(name string) error {
 	spec, err := s.room.server.cfg.tier(name)
 	if err != nil {
@@ -86,7 +92,7 @@ func (s *Subscription) writeVideo(t *Tier, picture []*Packet, key bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == t && key {
-		s.current, s.next = t, nil
+		s.current, s.next, s.watching = t, nil, true
 	}
 	if s.current == t {
 		s.sink.WriteVideo(picture)
@@ -114,7 +120,7 @@ func (s *Subscription) end() {
 func (s *Subscription) follow(t *Tier, hold time.Duration) {
 	s.mu.Lock()
 	old := s.next
-	newcomer := s.current == nil
+	newcomer := !s.watching // who comes back from sound alone is none
 	switch {
 	case s.current == t:
 		s.next = nil
@@ -130,6 +136,13 @@ func (s *Subscription) follow(t *Tier, hold time.Duration) {
 		}
 		t.requestKey(hold)
 	}
+}
+
+// rest takes s off all tiers: its receiver gets sound only.
+func (s *Subscription) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.next = nil, nil
 }
 
 // holds reports whether s still listens to t.

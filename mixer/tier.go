@@ -106,7 +106,7 @@ func (t *Tier) run(ctx context.Context) {
 	defer close(t.done)
 	mediaThread()
 	defer t.close()
-	interval := time.Second / time.Duration(t.key.spec.FPS)
+	interval, stride := t.key.spec.beat()
 	clock := newClock(time.Now().Add(t.phase%interval), interval, timerSleep)
 	for deadlines := 0; ; {
 		deadline, skipped, ok := clock.wait(ctx, interval)
@@ -116,7 +116,12 @@ func (t *Tier) run(ctx context.Context) {
 		t.count.skipped.Add(uint64(skipped))
 		t.count.deadlines.Add(1)
 		t.count.lateness.Add(int64(time.Since(deadline) + time.Duration(skipped)*interval))
-		if deadlines++; deadlines%int(t.divide.Load()) != 0 {
+		deadlines++
+		switch {
+		case deadlines%(stride*int(t.divide.Load())) == 0:
+		case stride > 1 && !t.empty() && t.keyWanted(deadline):
+			deadlines = 0
+		default:
 			continue
 		}
 		if err := t.step(deadline); err != nil {
@@ -124,6 +129,25 @@ func (t *Tier) run(ctx context.Context) {
 			t.room.logNow("tier", fmt.Errorf("tier %s %s of canvas %q: %w", t.key.spec.Name, t.key.codec, t.key.canvas, err))
 		}
 	}
+}
+
+// slowBeat is how long a tier looks away at most: whoever moves to one of a
+// picture every 2 s has it at once, and all its listeners with it.
+const slowBeat = 200 * time.Millisecond
+
+// beat returns the interval of a tier's clock, and how many of them there are from
+// one picture to the next.
+func (t TierSpec) beat() (interval time.Duration, stride int) {
+	every := t.interval()
+	stride = int((every + slowBeat - 1) / slowBeat)
+	return every / time.Duration(stride), stride
+}
+
+// keyWanted reports whether a keyframe is due.
+func (t *Tier) keyWanted(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.keyDue.IsZero() && !now.Before(t.keyDue)
 }
 
 // step draws, encodes and hands out the picture of one deadline.
@@ -189,7 +213,7 @@ func (t *Tier) open() error {
 	}
 	spec := t.key.spec
 	enc, err := t.codec.NewVideoEncoder(codec.VideoConfig{
-		Width: spec.Width, Height: spec.Height, FPS: spec.FPS, Bitrate: spec.Bitrate, Threads: 1, MTU: spec.MTU,
+		Width: spec.Width, Height: spec.Height, FPS: spec.codecFPS(), Bitrate: spec.Bitrate, Threads: 1, MTU: spec.MTU,
 	})
 	if err != nil {
 		return fmt.Errorf("open encoder: %w", err)
@@ -210,8 +234,8 @@ func (t *Tier) close() {
 func (t *Tier) compose(now time.Time) (int, error) {
 	p := t.canvas.plan.Load()
 	// A picture is seen until the next one: the middle of that time is what its
-	// sound is to meet.
-	half := time.Second * time.Duration(t.divide.Load()) / time.Duration(2*t.key.spec.FPS)
+	// sound is to meet. A picture that stands for seconds meets none.
+	half := min(t.key.spec.interval()*time.Duration(t.divide.Load()), slowBeat) / 2
 	t.shots = p.shoot(t.shots, now.Add(half), &t.room.server.cfg)
 	defer releaseShots(t.shots)
 	if len(t.places) != len(t.shots) {
@@ -252,16 +276,17 @@ func (t *Tier) measure() (deadlines int, late float64) {
 	c := &t.count
 	t.toll.note(c.pictures.Load()+c.dropped.Load(), time.Duration(c.composeTime.Load()+c.encodeTime.Load()))
 	n, lateness := c.deadlines.Load(), time.Duration(c.lateness.Load())
-	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)*float64(t.key.spec.FPS)/float64(time.Second)
+	interval, _ := t.key.spec.beat()
+	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)/float64(interval)
 	t.deadlines, t.lateness = n, lateness
 	return deadlines, late
 }
 
 // due takes what was asked of the encoder: a keyframe, a new rate (0: none).
 func (t *Tier) due(now time.Time) (key bool, bitrate int) {
+	key = t.keyWanted(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key = !t.keyDue.IsZero() && !now.Before(t.keyDue)
 	bitrate, t.bitrate = t.bitrate, 0
 	return key, bitrate
 }

@@ -2,6 +2,7 @@ package mixer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -24,6 +25,11 @@ func (r *Room) update() {
 	r.arrange(people, used, r.videoTime(now))
 	for s, key := range wants {
 		s.follow(r.tier(key), r.moveHold)
+	}
+	for _, m := range r.members {
+		if _, pictures := wants[m.sub]; m.sub != nil && !pictures {
+			m.sub.rest()
+		}
 	}
 	for key, t := range r.tiers {
 		r.ease(t, key.spec)
@@ -98,7 +104,7 @@ func (r *Room) tier(key tierKey) *Tier {
 		// Phases a golden ratio apart keep any number of encoders from starting
 		// in the same moment.
 		r.opened++
-		phase := time.Duration(float64(r.opened) * 0.618 * float64(time.Second/time.Duration(key.spec.FPS)))
+		phase := time.Duration(float64(r.opened) * 0.618 * float64(key.spec.interval()))
 		t = newTier(r.ctx, r, key, r.canvases[key.canvas], r.server.codecs.Find(key.codec), phase)
 		if bps := r.rates[key.spec.Name]; bps > 0 {
 			t.setBitrate(bps)
@@ -162,7 +168,7 @@ func (r *Room) watchSenders(people []*member) {
 	}
 	for key, t := range r.tiers {
 		if !t.empty() {
-			need(key.canvas, key.spec.Width, key.spec.Height, r.pace(key.spec))
+			need(key.canvas, key.spec.Width, key.spec.Height, int(math.Ceil(r.pace(key.spec))))
 		}
 	}
 	if r.snapshots > 0 {

@@ -65,7 +65,7 @@ func newFloor(j *job) (*floor, error) {
 	f.sum, f.mix = make([]int32, samples), make([]int16, samples)
 	var err error
 	if f.encoder, err = j.video.NewVideoEncoder(codec.VideoConfig{
-		Width: j.tier.Width, Height: j.tier.Height, FPS: j.tier.FPS, Bitrate: j.tier.Bitrate, Threads: 1, MTU: j.tier.MTU,
+		Width: j.tier.Width, Height: j.tier.Height, FPS: int(j.tier.FPS), Bitrate: j.tier.Bitrate, Threads: 1, MTU: j.tier.MTU,
 	}); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func newFloor(j *job) (*floor, error) {
 func (f *floor) newSoundEncoder() (codec.AudioEncoder, error) {
 	return f.audio.NewAudioEncoder(codec.AudioConfig{
 		AudioFormat: codec.AudioFormat{Rate: 48_000, Channels: f.sound.Channels},
-		Bitrate:     f.sound.Bitrate, Frame: soundTick, Complexity: f.sound.Complexity, FEC: f.sound.Loss > 0, Loss: f.sound.Loss,
+		Bitrate:     f.sound.Tones[0].Bitrate, Frame: soundTick, Complexity: f.sound.Complexity, FEC: f.sound.Loss > 0, Loss: f.sound.Loss,
 	})
 }
 

@@ -157,7 +157,7 @@ func wireCommand(ctx context.Context, n int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	w.pieces = (j.tier.Bitrate/8/j.tier.FPS + wirePiece - 1) / wirePiece
+	w.pieces = (j.tier.Bitrate/8/int(j.tier.FPS) + wirePiece - 1) / wirePiece
 	fmt.Fprintln(out, w.conn.LocalAddr())
 	began := time.Now()
 	ended := make(chan error, 1)

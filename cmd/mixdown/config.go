@@ -118,23 +118,46 @@ type RoomsConfig struct {
 
 // TierConfig is one rung of the ladder.
 type TierConfig struct {
-	Name    string `koanf:"name"`
-	Width   int    `koanf:"width"`
-	Height  int    `koanf:"height"`
-	FPS     int    `koanf:"fps"`
-	Bitrate int    `koanf:"bitrate"` // bit/s
-	MTU     int    `koanf:"mtu"`     // largest RTP payload, bytes
+	Name    string  `koanf:"name"`
+	Width   int     `koanf:"width"`
+	Height  int     `koanf:"height"`
+	FPS     float64 `koanf:"fps"`     // may be under 1
+	Bitrate int     `koanf:"bitrate"` // bit/s
+	MTU     int     `koanf:"mtu"`     // largest RTP payload, bytes
 }
 
 // SoundConfig is the mix.
 type SoundConfig struct {
 	Channels   int     `koanf:"channels"`
-	Bitrate    int     `koanf:"bitrate"` // bit/s
+	Bitrate    int     `koanf:"bitrate"` // bit/s, of who has a good link
 	Complexity int     `koanf:"complexity"`
 	MaxOpen    int     `koanf:"max_open"` // loudest sources in the sum
 	Loss       float64 `koanf:"loss"`     // packet loss that in-band repair is made for, 0 to 1
 	Level      bool    `koanf:"level"`    // talkers come to a common loudness
 	Denoise    bool    `koanf:"denoise"`
+}
+
+func soundConfig(s mixer.SoundSpec) SoundConfig {
+	return SoundConfig{
+		Channels: s.Channels, Bitrate: s.Tones[0].Bitrate, Complexity: s.Complexity,
+		MaxOpen: s.MaxOpen, Loss: s.Loss, Level: s.Level, Denoise: s.Denoise,
+	}
+}
+
+// spec puts the configured rate before the tones for weaker links.
+func (c SoundConfig) spec() mixer.SoundSpec {
+	s := mixer.SoundSpec{
+		Channels: c.Channels, Complexity: c.Complexity,
+		MaxOpen: c.MaxOpen, Loss: c.Loss, Level: c.Level, Denoise: c.Denoise,
+	}
+	tones := mixer.DefaultTones()
+	tones[0].Bitrate = c.Bitrate
+	for i, t := range tones {
+		if i == 0 || t.Bitrate < c.Bitrate {
+			s.Tones = append(s.Tones, t)
+		}
+	}
+	return s
 }
 
 // LimitsConfig is what one sender may cost. What goes beyond is dropped and
@@ -163,7 +186,7 @@ func Default() Config {
 		RTC:     RTCConfig{Port: 7882},
 		TURN:    TURNConfig{Allocations: 64, Bitrate: 8_000_000},
 		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
-		Sound:   SoundConfig(m.Sound),
+		Sound:   soundConfig(m.Sound),
 	}
 	w := webrtc.DefaultLimits()
 	c.Limits = LimitsConfig{
@@ -180,7 +203,7 @@ func Default() Config {
 func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m := mixer.DefaultConfig()
 	m.MaxParticipants = c.Rooms.MaxParticipants
-	m.Sound = mixer.SoundSpec(c.Sound)
+	m.Sound = c.Sound.spec()
 	m.NewDenoiser = func(rate, channels int) (audio.Denoiser, error) { return speex.NewDenoiser(rate, channels) }
 	m.DecodeWorkers = c.Workers
 	m.Budget = c.Budget
