@@ -164,6 +164,10 @@ type screen struct {
 	sounds   []uint32
 	stamps   []uint32
 	pcm      []int16
+	due      uint32 // timestamp that the next packet of sound is to have
+	holes    int    // packets that did not
+	samples  int    // of the newest packet
+	bytes    int    // of sound
 	reason   error
 }
 
@@ -224,11 +228,17 @@ func (s *screen) WriteAudio(p *Packet) {
 	if len(s.sounds) == 0 || s.sounds[len(s.sounds)-1] != p.Stream {
 		s.sounds = append(s.sounds, p.Stream)
 	}
-	pcm := make([]int16, 960)
-	if _, err := s.audio.Decode(p.Payload, pcm); err != nil {
+	pcm := make([]int16, 3*960)
+	n, err := s.audio.Decode(p.Payload, pcm)
+	if err != nil {
 		s.t.Errorf("decode sound: %v", err)
 	}
-	s.pcm = append(s.pcm, pcm...)
+	if s.due != 0 && p.Timestamp != s.due {
+		s.holes++
+	}
+	s.due = p.Timestamp + uint32(n)
+	s.samples, s.bytes = n, s.bytes+len(p.Payload)
+	s.pcm = append(s.pcm, pcm[:n]...)
 }
 
 func (s *screen) Close(reason error) {

@@ -34,27 +34,35 @@ func (s *Subscription) Fit(f Fit) {
 
 // refit takes over what receivers' links have turned out to carry.
 func (r *Room) refit() {
-	tiers := false
+	tiers, tones := false, false
 	for _, m := range r.members {
 		if m.sub != nil {
-			tiers = m.sub.refit() || tiers
+			tier, tone := m.sub.refit()
+			tiers, tones = tiers || tier, tones || tone
 		}
 	}
-	if tiers {
+	switch {
+	case tiers:
 		r.update()
+	case tones:
+		r.updateSound()
 	}
 }
 
-// refit takes over the newest Fit, and reports whether another tier follows.
-func (s *Subscription) refit() (tiers bool) {
+// refit takes over the newest Fit, and reports whether another tier or another
+// sound follows.
+func (s *Subscription) refit() (tiers, tones bool) {
 	f := s.fit.Load()
 	if f == nil {
-		return false
+		return false, false
 	}
-	tier := min(max(f.Tier, noPictures), len(s.room.server.cfg.Ladder)-1)
-	tiers = tier != s.fits
-	s.fits = tier
-	return tiers
+	cfg := &s.room.server.cfg
+	tier := min(max(f.Tier, noPictures), len(cfg.Ladder)-1)
+	tone := min(max(f.Tone, 0), len(cfg.Sound.Tones)-1)
+	loss := cfg.Sound.lossClass(f.Loss, s.loss)
+	tiers, tones = tier != s.fits, tone != s.tone || loss != s.loss
+	s.fits, s.tone, s.loss = tier, tone, loss
+	return tiers, tones
 }
 
 // noPictures is the Tier of a link that carries sound only.

@@ -161,8 +161,12 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 	room := []string{"room", r.name}
 	gauge(out, "mixdown_room_participants", "Members of a room.", float64(len(r.members)), room...)
 	gauge(out, "mixdown_room_open_sources", "Sources in a room's sum.", float64(open), room...)
-	gauge(out, "mixdown_room_audio_encoders", "Sound encoders of a room: the shared one and one for each open source that listens.", float64(encoders), room...)
+	gauge(out, "mixdown_room_audio_encoders", "Sound encoders of a room: one for each tone and loss in use and one for each open source that listens.", float64(encoders), room...)
 	gauge(out, "mixdown_room_video_encoders", "Picture encoders of a room, one for each tier in use.", float64(len(r.tiers)), room...)
+	for sound, n := range r.listeners() {
+		gauge(out, "mixdown_sound_listeners", "Receivers of a room's sound, by what it is made like.", float64(n), append(room,
+			"bitrate", strconv.Itoa(sound.Bitrate), "packet", sound.Packet.String(), "loss", strconv.FormatFloat(sound.loss, 'f', -1, 64))...)
+	}
 	for key, t := range r.tiers {
 		sum.tier(t)
 		labels := append(room, "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas,
@@ -170,6 +174,24 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 		gauge(out, "mixdown_tier_listeners", "Receivers of a tier.", float64(len(*t.listeners.Load())), labels...)
 		gauge(out, "mixdown_tier_fps", "Pictures a second that a tier makes.", r.pace(key.spec), labels...)
 	}
+}
+
+// madeLike is what a receiver's sound is made like.
+type madeLike struct {
+	Tone
+	loss float64
+}
+
+// listeners counts who gets which sound.
+func (r *Room) listeners() map[madeLike]int {
+	n := map[madeLike]int{}
+	spec := r.server.cfg.Sound
+	for _, m := range r.members {
+		if m.sub != nil && m.sub.audio != nil {
+			n[madeLike{spec.Tones[m.sub.tone], spec.losses()[m.sub.loss]}]++
+		}
+	}
+	return n
 }
 
 // collect gives the figures of one sender's sound.

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mixdown/codec"
 	"mixdown/mixer/audio"
 )
 
@@ -26,6 +25,8 @@ type soundSeat struct {
 	who   *member
 	voice Voice         // nil: sends no sound
 	sub   *Subscription // nil: hears nothing
+	tone  int           // that fits its link, index of SoundSpec.Tones
+	loss  int           // too, index of SoundSpec.losses
 }
 
 // soundClock pulls everybody's sound every 20 ms, mixes it and hands it out.
@@ -42,7 +43,9 @@ type soundClock struct {
 	set    *SoundSpec // what bus and strips are set to
 	bus    *audio.Bus
 	legs   []*leg
-	shared map[*codec.Codec]*soundEncoder
+	shared map[soundKey]*soundEncoder
+	tick   uint64 // the one that is being made
+	moving bool   // somebody is to change over
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -53,19 +56,17 @@ type leg struct {
 	soundSeat
 	strip   *audio.Strip // nil without a voice
 	private *soundEncoder
-	linger  int // ticks that private stays
+	linger  int      // ticks that private stays
+	key     soundKey // of the encoder it hears, or of its own one
+	want    soundKey // of the one it is to hear
 }
 
-// soundEncoder is one encoder of the room's sound.
-type soundEncoder struct {
-	codec  *codec.Codec
-	stream uint32
-	enc    codec.AudioEncoder
-}
+// hears reports whether the member listens.
+func (l *leg) hears() bool { return l.sub != nil && l.sub.audio != nil }
 
 func newSoundClock(ctx context.Context, r *Room) *soundClock {
 	s := &soundClock{
-		room: r, shared: map[*codec.Codec]*soundEncoder{}, done: make(chan struct{}),
+		room: r, shared: map[soundKey]*soundEncoder{}, done: make(chan struct{}),
 		bus: newBus(r.soundSpec),
 	}
 	s.roster.Store(&[]soundSeat{})
@@ -120,16 +121,18 @@ func (s *soundClock) step(now time.Time) {
 		}
 	}
 	s.bus.Step()
+	s.move()
 	s.publish()
 
 	for _, e := range s.shared {
-		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.sub.audio == e.codec })
+		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.key == e.key })
 	}
 	for _, l := range s.legs {
 		if l.private != nil {
 			s.encode(l.private, s.bus.Minus(l.strip), now, func(o *leg) bool { return o == l })
 		}
 	}
+	s.tick++
 }
 
 // adjust takes over what a host has switched.
@@ -169,6 +172,7 @@ func (s *soundClock) seat() {
 		}
 		if l.sub != seat.sub {
 			s.drop(&l.private)
+			l.key = soundKey{}
 		}
 		l.soundSeat = seat
 		switch {
@@ -185,31 +189,7 @@ func (s *soundClock) seat() {
 			s.unstrip(l)
 		}
 	}
-	s.share()
-}
-
-// share opens a shared encoder for each codec somebody listens in, and closes
-// the others.
-func (s *soundClock) share() {
-	used := map[*codec.Codec]bool{}
-	for _, l := range s.legs {
-		if l.sub != nil && l.sub.audio != nil {
-			used[l.sub.audio] = true
-		}
-	}
-	for c, e := range s.shared {
-		if !used[c] {
-			s.drop(&e)
-			delete(s.shared, c)
-		}
-	}
-	for c := range used {
-		if s.shared[c] == nil {
-			if e := s.open(c); e != nil {
-				s.shared[c] = e
-			}
-		}
-	}
+	s.choose()
 }
 
 func (s *soundClock) unstrip(l *leg) {
@@ -272,73 +252,18 @@ func (s *soundClock) publish() {
 		if l.strip == speaker {
 			s.speaker.Store(l.who)
 		}
-		switch hears := l.sub != nil && l.sub.audio != nil; {
-		case l.strip.Open && hears:
+		switch {
+		case !l.hears():
+			s.drop(&l.private)
+		case l.strip.Open:
 			l.linger = lingerTicks
 			if l.private == nil {
-				l.private = s.branch(l.sub.audio)
+				l.private = s.branch(l.key)
 			}
-		case l.linger > 0 && hears:
+		case l.linger > 0:
 			l.linger--
-		default:
+		case s.between(l.key): // the packet it is filling goes out
 			s.drop(&l.private)
-		}
-	}
-}
-
-// branch opens a private encoder that goes on where the shared one is: its
-// listener's decoder notices nothing.
-func (s *soundClock) branch(c *codec.Codec) *soundEncoder {
-	e := s.open(c)
-	shared := s.shared[c]
-	if e == nil || shared == nil {
-		return e
-	}
-	if f, ok := e.enc.(codec.Follower); ok {
-		if err := f.Follow(shared.enc); err != nil {
-			s.room.logNow("sound", err)
-		}
-	}
-	return e
-}
-
-func (s *soundClock) open(c *codec.Codec) *soundEncoder {
-	spec := s.room.server.cfg.Sound
-	enc, err := c.NewAudioEncoder(codec.AudioConfig{
-		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
-		Bitrate:     spec.Tones[0].Bitrate, Frame: soundTick, Complexity: spec.Complexity,
-		FEC: spec.Loss > 0, Loss: spec.Loss,
-	})
-	if err != nil {
-		s.room.logNow("sound", err)
-		return nil
-	}
-	s.encoders.Add(1)
-	return &soundEncoder{codec: c, stream: s.room.server.streams.Add(1), enc: enc}
-}
-
-func (s *soundClock) drop(e **soundEncoder) {
-	if *e != nil {
-		(*e).enc.Close()
-		*e = nil
-		s.encoders.Add(-1)
-	}
-}
-
-// encode makes one packet and gives it to all legs that to is true of.
-func (s *soundClock) encode(e *soundEncoder, pcm []int16, now time.Time, to func(*leg) bool) {
-	coded, err := e.enc.Encode(pcm)
-	if err != nil {
-		s.room.logNow("sound", err)
-		return
-	}
-	p := &Packet{
-		Codec: e.codec, Stream: e.stream, Payload: slices.Clone(coded),
-		Timestamp: s.room.audioTime(now, e.codec.ClockRate), Time: now,
-	}
-	for _, l := range s.legs {
-		if l.sub != nil && to(l) {
-			l.sub.writeAudio(p)
 		}
 	}
 }

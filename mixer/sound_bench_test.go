@@ -95,7 +95,7 @@ func BenchmarkSound(b *testing.B) {
 			defer server.Close()
 			opus := codecs.Find("opus")
 			s := &soundClock{
-				room: &Room{server: server, epoch: time.Unix(0, 0), log: cfg.Log}, shared: map[*codec.Codec]*soundEncoder{},
+				room: &Room{server: server, epoch: time.Unix(0, 0), log: cfg.Log}, shared: map[soundKey]*soundEncoder{},
 				bus: newBus(cfg.Sound), set: &cfg.Sound,
 			}
 			s.spec.Store(&cfg.Sound)

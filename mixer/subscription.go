@@ -18,6 +18,8 @@ type Subscription struct {
 	audio *codec.Codec   // nil: takes no sound
 	spec  TierSpec       // asked for; the room's goroutine only
 	fits  int            // best index of the ladder that its link carries; too
+	tone  int            // index of SoundSpec.Tones that it carries; too
+	loss  int            // index of SoundSpec.losses for it; too
 
 	fit atomic.Pointer[Fit] // the newest; the room has yet to take it over
 

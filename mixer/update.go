@@ -230,6 +230,9 @@ func (r *Room) updateSound() {
 	legs := make([]soundSeat, 0, len(r.members))
 	for _, m := range r.members {
 		leg := soundSeat{who: m, sub: m.sub}
+		if m.sub != nil {
+			leg.tone, leg.loss = m.sub.tone, m.sub.loss
+		}
 		if m.pub != nil {
 			leg.voice = m.pub.src.Voice()
 		}

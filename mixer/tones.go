@@ -1,0 +1,274 @@
+package mixer
+
+import (
+	"slices"
+	"time"
+
+	"mixdown/codec"
+)
+
+// soundKey tells sound encoders apart: who shares all of it shares an encoder,
+// unless its own voice is in the mix.
+type soundKey struct {
+	codec *codec.Codec
+	tone  int // index of SoundSpec.Tones
+	loss  int // index of SoundSpec.losses
+}
+
+// losses are what in-band repair can be made for: what is configured, and more
+// for receivers that lose more. Three at most, so that encoders stay few.
+func (s SoundSpec) losses() []float64 {
+	out := []float64{s.Loss}
+	for _, loss := range []float64{0.15, 0.3} {
+		if loss > s.Loss {
+			out = append(out, loss)
+		}
+	}
+	return out
+}
+
+// calmLoss is the share of a class that a loss must be under to go back to it.
+const calmLoss = .7
+
+// lossClass is the index of losses for who measures loss and was in class now.
+func (s SoundSpec) lossClass(loss float64, now int) int {
+	classes := s.losses()
+	i := slices.IndexFunc(classes, func(c float64) bool { return c >= loss })
+	switch {
+	case i < 0:
+		return len(classes) - 1
+	case i < now && loss > calmLoss*classes[i]:
+		return i + 1
+	}
+	return i
+}
+
+// gather says which encoder is made for each that is wanted: of one codec no more
+// than there are tones. Where there would be more, receivers of one tone are all
+// made for the largest loss among them, those of the cheapest tone first.
+func gather(wanted []soundKey, tones int) map[soundKey]soundKey {
+	made := map[soundKey]soundKey{}
+	count := map[*codec.Codec]int{}
+	for _, k := range wanted {
+		if _, had := made[k]; !had {
+			made[k] = k
+			count[k.codec]++
+		}
+	}
+	for tone := tones - 1; tone >= 0; tone-- {
+		worst := map[*codec.Codec]soundKey{}
+		for k := range made {
+			if k.tone == tone && count[k.codec] > tones && k.loss >= worst[k.codec].loss {
+				worst[k.codec] = k
+			}
+		}
+		for k := range made {
+			if w, ok := worst[k.codec]; ok && k.tone == tone && k != w {
+				made[k] = w
+				count[k.codec]--
+			}
+		}
+	}
+	return made
+}
+
+// soundEncoder is one encoder of the room's sound.
+type soundEncoder struct {
+	key    soundKey
+	stream uint32
+	enc    codec.AudioEncoder
+	ticks  int       // that a packet has
+	pcm    []int16   // of the packet that is being filled
+	begun  time.Time // where it begins
+	fed    int       // ticks it has coded
+}
+
+// warmTicks is how much an encoder has to have coded before a listener of another
+// one changes over to it: what it remembers is then what that listener heard.
+const warmTicks = 10
+
+// length is how many ticks a packet of that key has. All packets of one length begin in
+// the same tick, so that listeners can change over where one ends.
+func (s *soundClock) length(k soundKey) int {
+	return int(s.room.server.cfg.Sound.Tones[k.tone].Packet / soundTick)
+}
+
+// between reports whether no packet of that key is half full in this tick.
+func (s *soundClock) between(k soundKey) bool { return s.tick%uint64(s.length(k)) == 0 }
+
+// choose notes which encoder each listener is to hear.
+func (s *soundClock) choose() {
+	var wanted []soundKey
+	for _, l := range s.legs {
+		if l.hears() {
+			wanted = append(wanted, soundKey{l.sub.audio, l.tone, l.loss})
+		}
+	}
+	made := gather(wanted, len(s.room.server.cfg.Sound.Tones))
+	s.moving = false
+	for _, l := range s.legs {
+		l.want = soundKey{}
+		if l.hears() {
+			l.want = made[soundKey{l.sub.audio, l.tone, l.loss}]
+		}
+		if l.key.codec != l.want.codec {
+			l.key = l.want // it has heard nothing yet
+		}
+		s.moving = s.moving || l.key != l.want
+	}
+	s.share()
+}
+
+// share opens an encoder for each key that somebody hears or is about to, and
+// closes the others.
+func (s *soundClock) share() {
+	used := map[soundKey]bool{}
+	for _, l := range s.legs {
+		if l.hears() {
+			used[l.key], used[l.want] = true, true
+		}
+	}
+	for k, e := range s.shared {
+		if !used[k] {
+			s.drop(&e)
+			delete(s.shared, k)
+		}
+	}
+	for k := range used {
+		if s.shared[k] == nil {
+			if e := s.open(k); e != nil {
+				s.shared[k] = e
+			}
+		}
+	}
+}
+
+// move takes listeners to the encoders they are to hear, where a packet of both
+// the old one and the new one ends.
+func (s *soundClock) move() {
+	if !s.moving {
+		return
+	}
+	s.moving = false
+	for _, l := range s.legs {
+		if l.key == l.want {
+			continue
+		}
+		e := s.shared[l.want]
+		if e == nil || e.fed < warmTicks || !s.between(l.key) || !s.between(l.want) {
+			s.moving = true
+			continue
+		}
+		l.key = l.want
+		if l.private != nil {
+			s.retune(l)
+		}
+	}
+	s.share()
+}
+
+// retune gives a leg another private encoder, of its new key, that goes on where
+// the old one is.
+func (s *soundClock) retune(l *leg) {
+	old := l.private
+	l.private = s.open(l.key)
+	if l.private != nil {
+		s.follow(l.private, old)
+	}
+	s.drop(&old)
+}
+
+// branch opens a private encoder that goes on where the shared one is, with what
+// that has of the packet it is filling: its listener's decoder notices nothing,
+// and nothing of its own voice is in that packet.
+func (s *soundClock) branch(k soundKey) *soundEncoder {
+	e := s.open(k)
+	shared := s.shared[k]
+	if e == nil || shared == nil {
+		return e
+	}
+	s.follow(e, shared)
+	e.pcm, e.begun = append(e.pcm, shared.pcm...), shared.begun
+	return e
+}
+
+// follow makes e go on where other is, at its own rate.
+func (s *soundClock) follow(e, other *soundEncoder) {
+	f, ok := e.enc.(codec.Follower)
+	if !ok {
+		return
+	}
+	if err := f.Follow(other.enc); err != nil {
+		s.room.logNow("sound", err)
+		return
+	}
+	if e.key == other.key {
+		return
+	}
+	spec := s.room.server.cfg.Sound
+	if set, ok := e.enc.(codec.BitrateSetter); ok {
+		if err := set.SetBitrate(spec.Tones[e.key.tone].Bitrate); err != nil {
+			s.room.logNow("sound", err)
+		}
+	}
+	if set, ok := e.enc.(codec.LossSetter); ok {
+		if err := set.SetLoss(spec.losses()[e.key.loss]); err != nil {
+			s.room.logNow("sound", err)
+		}
+	}
+}
+
+func (s *soundClock) open(k soundKey) *soundEncoder {
+	spec := s.room.server.cfg.Sound
+	tone := spec.Tones[k.tone]
+	enc, err := k.codec.NewAudioEncoder(codec.AudioConfig{
+		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
+		Bitrate:     tone.Bitrate, Frame: tone.Packet, Complexity: spec.Complexity,
+		FEC: true, Loss: spec.losses()[k.loss], // without loss it makes none
+	})
+	if err != nil {
+		s.room.logNow("sound", err)
+		return nil
+	}
+	s.encoders.Add(1)
+	return &soundEncoder{key: k, stream: s.room.server.streams.Add(1), enc: enc, ticks: s.length(k)}
+}
+
+func (s *soundClock) drop(e **soundEncoder) {
+	if *e != nil {
+		(*e).enc.Close()
+		*e = nil
+		s.encoders.Add(-1)
+	}
+}
+
+// encode takes the tick that begins at now. When a packet is full it goes to all
+// legs that to is true of.
+func (s *soundClock) encode(e *soundEncoder, pcm []int16, now time.Time, to func(*leg) bool) {
+	if len(e.pcm) == 0 {
+		if !s.between(e.key) {
+			return // a new encoder waits for its place
+		}
+		e.begun = now
+	}
+	e.pcm = append(e.pcm, pcm...)
+	if len(e.pcm) < e.ticks*len(pcm) {
+		return
+	}
+	coded, err := e.enc.Encode(e.pcm)
+	e.pcm = e.pcm[:0]
+	e.fed += e.ticks
+	if err != nil {
+		s.room.logNow("sound", err)
+		return
+	}
+	p := &Packet{
+		Codec: e.key.codec, Stream: e.stream, Payload: slices.Clone(coded),
+		Timestamp: s.room.audioTime(e.begun, e.key.codec.ClockRate), Time: e.begun,
+	}
+	for _, l := range s.legs {
+		if l.sub != nil && to(l) {
+			l.sub.writeAudio(p)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package mixer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/codec/codectest"
+)
+
+// tell returns what of its sound came and begins to count anew.
+func (s *screen) tell() (samples, holes, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	samples, holes, bytes = s.samples, s.holes, s.bytes
+	s.holes, s.bytes = 0, 0
+	return samples, holes, bytes
+}
+
+func soundEncoders(t *testing.T, s *Server) int {
+	t.Helper()
+	r, err := s.room("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	r.do(func() { n = int(r.sound.encoders.Load()) })
+	return n
+}
+
+// A listener goes through all tones, on a clean link and on a bad one, hears the
+// talker all the time and not itself, and no packet is off the room's line.
+func TestTones(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		talker := join(t, s, "r", red, 500, "slides")
+		closed, open := join(t, s, "g", green, 0, "slides"), join(t, s, "b", blue, 1700, "slides")
+		time.Sleep(2 * time.Second)
+		for i, fit := range []Fit{{Tone: 3}, {Tone: 1, Loss: .1}, {Tone: 2}, {Tone: 3, Loss: .9}, {Tone: 0}, {Tone: 2, Loss: .2}} {
+			for _, p := range []*person{closed, open} {
+				p.sub.Fit(fit)
+			}
+			time.Sleep(time.Second)
+			for _, p := range []*person{closed, open} {
+				p.tell()
+			}
+			time.Sleep(3 * time.Second)
+			tone := DefaultTones()[fit.Tone]
+			for id, p := range map[string]*person{"closed": closed, "open": open} {
+				samples, holes, bytes := p.tell()
+				if want := int(tone.Packet / time.Millisecond * 48); samples != want || holes != 0 {
+					t.Errorf("%d %s: packets of %d samples, %d holes, want packets of %d", i, id, samples, holes, want)
+				}
+				if rate := bytes * 8 / 3; rate > tone.Bitrate*13/10 {
+					t.Errorf("%d %s: %d bit/s at a tone of %d", i, id, rate, tone.Bitrate)
+				}
+				if level := codectest.ToneLevel(p.heard(9600), soundRate, 500); level < -35 {
+					t.Errorf("%d %s: the talker is at %.1f dB", i, id, level)
+				}
+			}
+			own := codectest.ToneLevel(open.heard(9600), soundRate, 1700)
+			if level := codectest.ToneLevel(open.heard(9600), soundRate, 500); level-own < 30 {
+				t.Errorf("%d: hears itself at %.1f dB and the other at %.1f", i, own, level)
+			}
+			if level := codectest.ToneLevel(closed.heard(9600), soundRate, 1700); level < -35 {
+				t.Errorf("%d: the second talker is at %.1f dB", i, level)
+			}
+			if _, holes, _ := talker.tell(); holes > 0 {
+				t.Errorf("%d: %d holes for who stays", i, holes)
+			}
+			// Theirs, the talker's, and two of those who talk.
+			if n := soundEncoders(t, s); n > 4 {
+				t.Errorf("%d: %d encoders", i, n)
+			}
+		}
+		for _, p := range []*person{talker, closed, open} {
+			p.leave()
+		}
+	})
+}
+
+// While everybody's link changes all the time nothing is missing or doubled.
+func TestTonesChangeWithoutHoles(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		var all []*person
+		for i := range 4 {
+			all = append(all, join(t, s, fmt.Sprint(i), red, float64(i/2)*700, "slides"))
+		}
+		time.Sleep(time.Second)
+		for i := range 60 {
+			for k, p := range all {
+				p.sub.Fit(Fit{Tier: -1, Tone: i * (k + 3) / 5 % 4, Loss: float64(i*k%5) / 10})
+			}
+			time.Sleep(170 * time.Millisecond)
+		}
+		for k, p := range all {
+			if _, holes, _ := p.tell(); holes > 0 {
+				t.Errorf("%d: %d packets are off the line", k, holes)
+			}
+			p.leave()
+		}
+	})
+}
+
+// Forty listeners on forty links cost as many encoders as there are tones.
+func TestSoundEncodersDoNotGrow(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		talker := join(t, s, "r", red, 500, "slides")
+		var subs []*Subscription
+		var screens []*screen
+		for i := range 40 {
+			v := newScreen(t, "opus")
+			sub, err := s.Subscribe(t.Context(), "a", Identity{ID: fmt.Sprint(i)}, v, Want{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub.Fit(Fit{Tone: i % 4, Loss: float64(i%7) / 20})
+			subs, screens = append(subs, sub), append(screens, v)
+		}
+		time.Sleep(2 * time.Second)
+		if n := soundEncoders(t, s); n > 4+1 {
+			t.Errorf("%d encoders, want four and the talker's", n)
+		}
+		for i, sub := range subs {
+			sub.Fit(Fit{Tone: 1})
+			screens[i].tell()
+		}
+		time.Sleep(2 * time.Second)
+		if n := soundEncoders(t, s); n != 2+1 {
+			t.Errorf("%d encoders, want the talker's two and all others' one", n)
+		}
+		for i, v := range screens {
+			if samples, holes, _ := v.tell(); samples != 960 || holes > 0 {
+				t.Errorf("%d: packets of %d samples, %d holes", i, samples, holes)
+			}
+			subs[i].Close()
+			v.release()
+		}
+		talker.leave()
+	})
+}
+
+func TestGather(t *testing.T) {
+	a, b := &codec.Codec{Name: "a"}, &codec.Codec{Name: "b"}
+	got := gather([]soundKey{{a, 0, 0}, {a, 0, 2}, {a, 2, 0}, {a, 2, 1}, {a, 1, 0}, {b, 2, 0}, {b, 2, 2}}, 3)
+	want := map[soundKey]soundKey{
+		{a, 0, 0}: {a, 0, 2}, {a, 0, 2}: {a, 0, 2}, {a, 1, 0}: {a, 1, 0},
+		{a, 2, 0}: {a, 2, 1}, {a, 2, 1}: {a, 2, 1}, {b, 2, 0}: {b, 2, 0}, {b, 2, 2}: {b, 2, 2},
+	}
+	for k, w := range want {
+		if got[k] != w {
+			t.Errorf("%s %d %d is made as %d %d, want %d %d", k.codec.Name, k.tone, k.loss, got[k].tone, got[k].loss, w.tone, w.loss)
+		}
+	}
+}
+
+func TestLossClasses(t *testing.T) {
+	spec := SoundSpec{Loss: .05}
+	now := 0
+	for _, c := range []struct {
+		loss float64
+		want int
+	}{{0, 0}, {.05, 0}, {.06, 1}, {.04, 1}, {.03, 0}, {.5, 2}, {.14, 2}, {.1, 1}, {math.NaN(), 2}} {
+		if now = spec.lossClass(c.loss, now); now != c.want {
+			t.Errorf("loss %v: class %d, want %d", c.loss, now, c.want)
+		}
+	}
+	if got := (SoundSpec{Loss: .2}).losses(); !slices.Equal(got, []float64{.2, .3}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestToneHandover takes a listener between the shared encoders of two tones and
+// compares what it hears with the decodes of both, by whichever is closer, in
+// pieces of 5 ms. Measured in the 240 ms after each change: none is off by more than
+// 6 dB, the worst by 4.9 from 12 to 32 kb/s, the median by 0.0.
+func TestToneHandover(t *testing.T) {
+	voice := talk(t, 30)
+	opus := codecs.Find("opus")
+	spec := DefaultConfig().Sound
+	for _, pair := range [][2]int{{0, 1}, {1, 2}, {2, 3}, {0, 3}} {
+		var enc [2]codec.AudioEncoder
+		var ears [3]codec.AudioDecoder
+		for i := range ears {
+			d, err := opus.NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			ears[i] = d
+		}
+		for i, tone := range pair {
+			e, err := opus.NewAudioEncoder(codec.AudioConfig{
+				AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: 1},
+				Bitrate:     spec.Tones[tone].Bitrate, Frame: spec.Tones[tone].Packet, Complexity: spec.Complexity, FEC: true, Loss: spec.Loss,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			enc[i] = e
+		}
+		var near, far [2][]float64 // by where it goes
+		const block = 6 * 960      // a whole number of packets of any tone
+		on, since := 0, 0
+		for at := 0; at+block <= len(voice); at += block {
+			if since++; since == 9 { // not in step with the words
+				on, since = 1-on, 0
+			}
+			var pcm [3][]int16
+			for i := range enc {
+				length := int(spec.Tones[pair[i]].Packet / soundTick * 960)
+				for k := at; k < at+block; k += length {
+					packet, err := enc[i].Encode(voice[k : k+length])
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, ear := range []int{i, 2} {
+						if ear == 2 && i != on {
+							continue
+						}
+						out := make([]int16, length)
+						if _, err := ears[ear].Decode(packet, out); err != nil {
+							t.Fatal(err)
+						}
+						pcm[ear] = append(pcm[ear], out...)
+					}
+				}
+			}
+			a, b := deviation(pcm[2], pcm[0]), deviation(pcm[2], pcm[1])
+			for i := range a {
+				a[i] = min(a[i], b[i])
+			}
+			if since < 2 {
+				near[on] = append(near[on], a...)
+			} else {
+				far[on] = append(far[on], a...)
+			}
+		}
+		t.Logf("tones %v: down %s; up %s; later %.2f and %.2f %%", pair, spread(near[1]), spread(near[0]), over(far[1]), over(far[0]))
+		if over(near[0]) > 1 || over(near[1]) > 1 {
+			t.Errorf("tones %v: %.2f %% down and %.2f %% up are off by more than 6 dB", pair, over(near[1]), over(near[0]))
+		}
+	}
+}
