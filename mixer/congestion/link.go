@@ -27,10 +27,23 @@ type Link[P any] struct {
 	Repairs
 
 	looked time.Time
+	muted  time.Time
+	sought time.Time // a probe for roominess
 }
 
-// stepEvery is how often the ladder is looked at.
-const stepEvery = 50 * time.Millisecond
+const (
+	stepEvery = 50 * time.Millisecond // how often the ladder is looked at
+	// A room that had its own reasons may not bring another encoder: then the
+	// present one's keyframes count again.
+	muteLongest = 5 * time.Second
+
+	// A link that is known to carry so many times the best there is has its
+	// pictures in bursts: at this rate, or a quarter of what waits in 5 ms.
+	roomy     = 3
+	roomyPace = 23_000_000
+	roomyPart = 8 * 200 / 4
+	seekEvery = 30 * time.Second // for that it is looked how much more than enough there is
+)
 
 // NewLink returns the link of a client that has just come; size is what a
 // packet takes on the wire, bytes.
@@ -43,7 +56,7 @@ func NewLink[P any](r Rungs, l Limits, size func(P) int) *Link[P] {
 // returns is for the room.
 func (l *Link[P]) Step(now time.Time) Choice {
 	e := l.Estimate(now)
-	l.SetRate(e.Pace, now)
+	l.SetRate(l.pace(e), now)
 	if now.Sub(l.looked) < stepEvery {
 		return l.Choice()
 	}
@@ -54,13 +67,46 @@ func (l *Link[P]) Step(now time.Time) Choice {
 	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) {
 		// What the old tier still sends, up to the new one's keyframe, does not fit.
 		l.Mute()
+		l.muted = now
+	} else if c.Tier >= 0 && (before.Tier < 0 || c.Tier < before.Tier || now.Sub(l.muted) > muteLongest) {
+		l.Unmute()
 	}
-	if useful := l.Useful(e); useful > 0 {
+	if useful := l.useful(e, now); useful > 0 {
 		if cluster, ok := l.Estimator.Probe(useful, now); ok {
 			l.Pacer.Probe(cluster, now)
+			if l.Useful(e) == 0 {
+				l.sought = now
+			}
 		}
 	}
 	return c
+}
+
+// needs is what the client's choice takes, bit/s.
+func (l *Link[P]) needs(e Estimate) float64 {
+	c := l.Choice()
+	return float64(l.wire(c.Tier, int(c.Layer), c.Tone, e.Loss))
+}
+
+// pace is what may go out now, bit/s.
+func (l *Link[P]) pace(e Estimate) int {
+	if l.Choice().Tier != l.best || e.Congested || e.Pace < e.Rate || float64(e.Rate) < roomy*l.needs(e) {
+		return e.Pace
+	}
+	return max(roomyPace, l.bytes*roomyPart)
+}
+
+// useful is what a probe is for, bit/s: the next rung, or to know that there is
+// room beyond the best one.
+func (l *Link[P]) useful(e Estimate, now time.Time) int {
+	if u := l.Useful(e); u > 0 {
+		return u
+	}
+	want := 1.1 * roomy * l.needs(e)
+	if l.Choice().Tier != l.best || want > float64(l.limits.Max) || float64(e.Rate) >= roomy*l.needs(e) || !l.sought.IsZero() && now.Sub(l.sought) < seekEvery {
+		return 0
+	}
+	return int(want)
 }
 
 // Repair queues a packet that the client misses, if it may go out again: p went

@@ -108,8 +108,16 @@ func (p *Pacer[P]) Mute() {
 	p.clear()
 }
 
-// NeedsKeyframe reports whether pictures wait for one that is worth asking for.
-func (p *Pacer[P]) NeedsKeyframe() bool { return p.needKey }
+// Unmute takes a keyframe of any encoder again.
+func (p *Pacer[P]) Unmute() { p.mute = false }
+
+// NeedsKeyframe reports whether pictures wait for one that is worth asking for:
+// the one that ends muting is on its way by itself.
+func (p *Pacer[P]) NeedsKeyframe() bool { return p.needKey && !p.mute }
+
+// Halfway reports whether a picture is half out and goes on: nothing else of its
+// stream may come between.
+func (p *Pacer[P]) Halfway() bool { return len(p.queue) > 0 && p.queue[0].begun }
 
 // Waiting is how long what waits will take at the present rate.
 func (p *Pacer[P]) Waiting() time.Duration {
