@@ -29,6 +29,7 @@ type agreed struct {
 	audioLevel uint8    // and audio level (RFC 6464)
 	red        uint8    // payload type of redundant sound, 0 if not agreed
 	nack       bool     // the sender sends sound again
+	feedback   bool     // transport-wide, for its packets with transport's numbers
 }
 
 type format struct {
@@ -119,6 +120,9 @@ func agree(m *sdp.MediaDescription, codecs codec.Set) agreed {
 		}
 	}
 	for _, a := range m.Attributes {
+		if a.Key == "rtcp-fb" && strings.HasSuffix(strings.TrimSpace(a.Value), " transport-cc") {
+			out.feedback = true
+		}
 		if a.Key != sdp.AttrKeyExtMap {
 			continue
 		}

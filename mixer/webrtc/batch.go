@@ -94,10 +94,10 @@ func (b *batch) add(p []byte, to *net.UDPAddr) {
 }
 
 // seal adds one packet encrypted, and returns its length.
-func (b *batch) seal(g *gcm, h *rtp.Header, roc uint32, payload []byte, to *address) int {
+func (b *batch) seal(g *gcm, h *rtp.Header, roc uint32, extension, payload []byte, to *address) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return g.seal(b.room(plainHeader+len(payload)+gcmTag, to), h, roc, payload)
+	return g.seal(b.room(plainHeader+len(extension)+len(payload)+gcmTag, to), h, roc, extension, payload)
 }
 
 // room returns where to write a datagram of n bytes. A full batch goes out

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v3"
@@ -46,6 +47,7 @@ type client struct {
 
 type clientConfig struct {
 	publish, receive bool
+	feedback         bool // transport-wide
 	setting          func(*webrtc.SettingEngine)
 }
 
@@ -72,7 +74,18 @@ func newClient(t testing.TB, cfg clientConfig) *client {
 	if cfg.setting != nil {
 		cfg.setting(&s)
 	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithSettingEngine(s), webrtc.WithInterceptorRegistry(new(interceptor.Registry)))
+	registry := new(interceptor.Registry)
+	if cfg.feedback {
+		for _, k := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+			media.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, k)
+		}
+		sender, err := twcc.NewSenderInterceptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+		registry.Add(sender)
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithSettingEngine(s), webrtc.WithInterceptorRegistry(registry))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)

@@ -136,6 +136,22 @@ func (t *Transport) streams(p *peer, tracks map[codec.Kind]*track) {
 			s.audio = newOutgoing(tr.writer, tr.ssrc, a.audio.codecs, m.out.audioPackets, m.out.audioBytes)
 			s.codecs = append(s.codecs, names(a.audio.codecs)...)
 		}
+		if t.control && s.video != nil {
+			t.govern(s, a)
+		}
 		p.sink = s
 	}
+}
+
+// govern gives a sink a link, if the client gets pictures. What it agreed on says
+// what its feedback will be.
+func (t *Transport) govern(s *sink, a *answer) {
+	both := a.video.transport != 0 && a.video.feedback
+	if both {
+		s.video.carry(a.video.transport)
+	}
+	if s.audio != nil && a.audio.transport != 0 && a.audio.feedback {
+		s.audio.carry(a.audio.transport)
+	}
+	s.flow = newFlow(rungs(t.rooms.Rungs()), s.peer.session.Want.Tier, both)
 }

@@ -28,6 +28,9 @@ type direct struct {
 	roc    uint32                 // rollover counter (RFC 3711, section 3.3.1)
 	newest uint16
 	begun  bool
+
+	extension uint8 // id of the transport-wide number; 0: there is none
+	block     [wideBlock]byte
 }
 
 // route is where a peer's media goes: its selected candidate pair over UDP.
@@ -42,7 +45,8 @@ type route struct {
 // two.
 const pionEvery = 1 << 13
 
-// WriteRTP implements rtpWriter. The header has neither extensions nor CSRCs.
+// WriteRTP implements rtpWriter. The header has no CSRCs, and no extension but the
+// transport-wide number.
 func (d *direct) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	first := !d.begun
 	roc := d.rollover(h.SequenceNumber)
@@ -50,7 +54,18 @@ func (d *direct) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	if r == nil || first || h.SequenceNumber%pionEvery == 0 {
 		return d.pion.WriteRTP(h, payload)
 	}
-	return r.batch.seal(d.gcm, h, roc, payload, &r.to), nil
+	return r.batch.seal(d.gcm, h, roc, d.numbered(h), payload, &r.to), nil
+}
+
+// numbered returns the header extension of a packet, one element with a header of
+// one byte (RFC 8285, section 4.2).
+func (d *direct) numbered(h *rtp.Header) []byte {
+	if d.extension == 0 {
+		return nil
+	}
+	d.block = [wideBlock]byte{0xbe, 0xde, 0, 1, d.extension<<4 | 1}
+	copy(d.block[5:7], h.GetExtension(d.extension))
+	return d.block[:]
 }
 
 // rollover returns the counter of a sequence number, which may be an earlier one.
@@ -85,6 +100,7 @@ const (
 
 const (
 	plainHeader = 12 // of RTP, without extensions and CSRCs
+	wideBlock   = 8  // header extension with a transport-wide number
 	gcmTag      = 16
 )
 
@@ -112,9 +128,15 @@ func derive(masterKey, masterSalt []byte, label byte, n int) []byte {
 }
 
 // seal writes a whole SRTP packet into dst, which has room for it, and returns
-// how long it is.
-func (g *gcm) seal(dst []byte, h *rtp.Header, roc uint32, payload []byte) int {
+// how long it is. extension follows the header.
+func (g *gcm) seal(dst []byte, h *rtp.Header, roc uint32, extension, payload []byte) int {
 	dst[0] = 2 << 6
+	if h.Padding {
+		dst[0] |= 1 << 5
+	}
+	if len(extension) > 0 {
+		dst[0] |= 1 << 4
+	}
 	dst[1] = h.PayloadType
 	if h.Marker {
 		dst[1] |= 1 << 7
@@ -130,14 +152,20 @@ func (g *gcm) seal(dst []byte, h *rtp.Header, roc uint32, payload []byte) int {
 	}
 	g.iv[10] ^= dst[2]
 	g.iv[11] ^= dst[3]
-	g.aead.Seal(dst[plainHeader:plainHeader], g.iv[:], payload, dst[:plainHeader])
-	return plainHeader + len(payload) + gcmTag
+	n := plainHeader + copy(dst[plainHeader:], extension)
+	g.aead.Seal(dst[n:n], g.iv[:], payload, dst[:n])
+	return n + len(payload) + gcmTag
 }
 
 // follow keeps the peer's route up to date with ICE.
 func (t *Transport) follow(p *peer) {
 	p.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		p.route.Store(t.sockets.route(pair))
+		select {
+		case <-p.ready: // long since: the client has the answer
+			p.over(pair)
+		default:
+		}
 	})
 }
 
@@ -185,7 +213,7 @@ func (p *peer) shorten() error {
 	}
 	for _, o := range []*outgoing{p.sink.video, p.sink.audio} {
 		if o != nil {
-			o.writer = &direct{pion: o.writer, routes: &p.route, gcm: p.gcm}
+			o.writer = &direct{pion: o.writer, routes: &p.route, gcm: p.gcm, extension: o.extension}
 		}
 	}
 	return nil

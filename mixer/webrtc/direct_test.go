@@ -36,7 +36,7 @@ func TestGCM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := new(direct)
+	d := &direct{extension: 3}
 	payload := make([]byte, 1200)
 	buf := make([]byte, 1500)
 	check := func(seq uint16) {
@@ -46,14 +46,19 @@ func TestGCM(t *testing.T) {
 			payload[i] = byte(rand.Uint32())
 		}
 		h := rtp.Header{Version: 2, Marker: n%2 == 0, PayloadType: 96, SequenceNumber: seq, Timestamp: rand.Uint32(), SSRC: 0xfedcba98}
-		sealed := buf[:g.seal(buf, &h, d.rollover(seq), payload[:n])]
+		wide := [2]byte{byte(n), byte(n >> 8)}
+		if err := h.SetExtension(d.extension, wide[:]); err != nil {
+			t.Fatal(err)
+		}
+		sealed := buf[:g.seal(buf, &h, d.rollover(seq), d.numbered(&h), payload[:n])]
 		var got rtp.Packet
 		plain, err := there.DecryptRTP(nil, sealed, &got.Header)
 		if err != nil {
 			t.Fatalf("packet %d: %v", seq, err)
 		}
 		if err := got.Unmarshal(plain); err != nil || !bytes.Equal(got.Payload, payload[:n]) || got.Marker != h.Marker ||
-			got.PayloadType != 96 || got.SequenceNumber != seq || got.Timestamp != h.Timestamp || got.SSRC != h.SSRC {
+			got.PayloadType != 96 || got.SequenceNumber != seq || got.Timestamp != h.Timestamp || got.SSRC != h.SSRC ||
+			!bytes.Equal(got.GetExtension(3), wide[:]) {
 			t.Fatalf("packet %d came out as %v (%v), was %v", seq, got.Header, err, h)
 		}
 	}

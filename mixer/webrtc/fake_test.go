@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"mixdown/codec"
 	"mixdown/mixer"
@@ -93,6 +94,16 @@ func newFakeRooms() *fakeRooms {
 	return &fakeRooms{pubs: make(chan *fakePublication, 64), subs: make(chan *fakeSubscription, 64)}
 }
 
+func (r *fakeRooms) Rungs() mixer.Rungs {
+	return mixer.Rungs{
+		Tiers: []mixer.TierSpec{
+			{Name: "high", FPS: 25, Bitrate: 1_500_000, MTU: 1160},
+			{Name: "low", FPS: 15, Bitrate: 150_000, MTU: 800},
+		},
+		Tones: []mixer.Tone{{Bitrate: 32_000, Packet: 20 * time.Millisecond}},
+	}
+}
+
 func (r *fakeRooms) Publish(_ context.Context, room string, who mixer.Identity, src mixer.Source) (Publication, error) {
 	if r.fails != nil {
 		return nil, r.fails
@@ -106,7 +117,7 @@ func (r *fakeRooms) Subscribe(_ context.Context, room string, who mixer.Identity
 	if r.fails != nil {
 		return nil, r.fails
 	}
-	s := &fakeSubscription{room: room, who: who, sink: sink, want: want, keys: make(chan struct{}, 1000), closed: make(chan struct{})}
+	s := &fakeSubscription{room: room, who: who, sink: sink, want: want, keys: make(chan struct{}, 1000), fits: make(chan mixer.Fit, 1000), closed: make(chan struct{})}
 	r.subs <- s
 	return s, nil
 }
@@ -132,6 +143,7 @@ type fakeSubscription struct {
 	want    mixer.Want
 	keys    chan struct{}
 	resumed atomic.Int32
+	fits    chan mixer.Fit
 	once    sync.Once
 	closed  chan struct{}
 }
@@ -146,3 +158,10 @@ func (s *fakeSubscription) Resume()              { s.resumed.Add(1) }
 func (s *fakeSubscription) Bitrate() int         { return 300_000 }
 func (s *fakeSubscription) SetTier(string) error { return nil }
 func (s *fakeSubscription) Close()               { s.once.Do(func() { close(s.closed) }) }
+
+func (s *fakeSubscription) Fit(f mixer.Fit) {
+	select {
+	case s.fits <- f:
+	default:
+	}
+}

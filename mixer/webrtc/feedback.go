@@ -69,6 +69,7 @@ func (s *sink) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
 		return
 	}
 	for _, p := range packets {
+		s.hear(o, p, now)
 		switch p := p.(type) {
 		case *rtcp.ReceiverReport:
 			reports(o, p.Reports, now)

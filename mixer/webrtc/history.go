@@ -26,24 +26,36 @@ type history struct {
 
 // sent is one packet as it was sent.
 type sent struct {
-	packet  *mixer.Packet // nil: nothing here
+	packet  *mixer.Packet // nil: nothing here, or padding
 	shift   codec.Counters
 	first   time.Time // sent first
 	again   time.Time // sent last
 	seq     uint16
 	pt      uint8
 	resends uint8
+
+	padding   bool
+	timestamp uint32 // of padding
 }
 
 func (h *history) add(seq uint16, p *mixer.Packet, shift codec.Counters, pt uint8, now time.Time) {
 	h.ring[seq%historySize] = sent{packet: p, shift: shift, first: now, again: now, seq: seq, pt: pt}
 }
 
+// find returns the packet of a sequence number, or nil.
+func (h *history) find(seq uint16) *sent {
+	e := &h.ring[seq%historySize]
+	if e.packet == nil && !e.padding || e.seq != seq {
+		return nil
+	}
+	return e
+}
+
 // take returns the packet of a sequence number if it may go out once more;
 // wait is the least time since it went out last.
 func (h *history) take(seq uint16, wait time.Duration, now time.Time) *sent {
-	e := &h.ring[seq%historySize]
-	if e.packet == nil || e.seq != seq || e.resends == maxResends || now.Sub(e.first) > maxAge {
+	e := h.find(seq)
+	if e == nil || e.resends == maxResends || now.Sub(e.first) > maxAge {
 		return nil
 	}
 	// The first repeat need not wait: a NACK says that it was lost.

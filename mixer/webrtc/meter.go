@@ -11,6 +11,8 @@ type meter struct {
 	keysIn, keysOut       prometheus.Counter // PLI and FIR
 	resent                prometheus.Counter
 	dropQueue, dropKey    prometheus.Counter // pictures
+	dropLink              prometheus.Counter // pictures that the client's link has no room for
+	probes                prometheus.Counter // packets of padding
 	dropWrite             prometheus.Counter // packets
 	dropAudio             prometheus.Counter // packets
 	dropNACK              prometheus.Counter // sequence numbers that were not sent again
@@ -70,11 +72,14 @@ func newMeter() *meter {
 	m.keysIn, m.keysOut = keys.WithLabelValues("in"), keys.WithLabelValues("out")
 	m.resent = vec("retransmissions_total", "RTP packets sent again.").WithLabelValues()
 
+	m.probes = vec("probe_packets_total", "Packets of padding that measured what a client's link carries.").WithLabelValues()
+
 	m.socketFull = vec("socket_full_total", "Times that sending waited because the kernel's buffer was full.").WithLabelValues()
 
 	drops := vec("drops_total", "What was not sent or not taken, by reason.", "reason")
 	m.dropQueue = drops.WithLabelValues("queue_full")
 	m.dropKey = drops.WithLabelValues("waits_for_keyframe")
+	m.dropLink = drops.WithLabelValues("link")
 	m.dropWrite = drops.WithLabelValues("write")
 	m.dropAudio = drops.WithLabelValues("audio_queue_full")
 	m.dropSocket = drops.WithLabelValues("socket")
@@ -107,10 +112,44 @@ func newMeter() *meter {
 	return m
 }
 
+// What is known of each client's link, labelled by room, participant and session.
+var (
+	linkLabels   = []string{"room", "participant", "session"}
+	linkEstimate = prometheus.NewDesc("mixdown_webrtc_link_estimate_bps", "What a client's link is known to carry, headers included, bit/s.", linkLabels, nil)
+	linkLoss     = prometheus.NewDesc("mixdown_webrtc_link_loss", "Share of packets that a client's link lost lately.", linkLabels, nil)
+	linkQueue    = prometheus.NewDesc("mixdown_webrtc_link_queue_seconds", "Queue that stands in a client's link.", linkLabels, nil)
+	linkTier     = prometheus.NewDesc("mixdown_webrtc_link_tier", "Place in the ladder of the best tier that a client's link carries, 0 for the first; -1: sound only.", linkLabels, nil)
+)
+
+// collect gives what is known of the client's link, if anything is.
+func (p *peer) collect(ch chan<- prometheus.Metric) {
+	if p.sink == nil || p.sink.flow == nil {
+		return
+	}
+	s := p.sink
+	s.mu.Lock()
+	governs, e, tier := s.flow.governs, s.flow.estimate, s.flow.choice.Tier
+	s.mu.Unlock()
+	if !governs {
+		return
+	}
+	for _, m := range []struct {
+		desc  *prometheus.Desc
+		value float64
+	}{
+		{linkEstimate, float64(e.Rate)}, {linkLoss, e.Loss}, {linkQueue, e.Queue.Seconds()}, {linkTier, float64(tier)},
+	} {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value, p.session.Room, p.session.Identity.ID, p.id[:8])
+	}
+}
+
 // Describe implements prometheus.Collector.
 func (t *Transport) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range t.meter.all {
 		c.Describe(ch)
+	}
+	for _, d := range []*prometheus.Desc{linkEstimate, linkLoss, linkQueue, linkTier} {
+		ch <- d
 	}
 }
 
@@ -118,5 +157,14 @@ func (t *Transport) Describe(ch chan<- *prometheus.Desc) {
 func (t *Transport) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range t.meter.all {
 		c.Collect(ch)
+	}
+	t.mu.Lock()
+	peers := make([]*peer, 0, len(t.peers))
+	for _, p := range t.peers {
+		peers = append(peers, p)
+	}
+	t.mu.Unlock()
+	for _, p := range peers {
+		p.collect(ch)
 	}
 }

@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -74,9 +75,11 @@ type outgoing struct {
 	packets uint32
 	octets  uint32
 
-	header  rtp.Header
-	scratch [maxPayload]byte
-	history *history // nil: never sent again
+	header    rtp.Header
+	extension uint8   // id of the transport-wide number; 0: packets carry none
+	wide      [2]byte // the number of the packet that is written
+	scratch   [maxPayload]byte
+	history   *history // nil: never sent again
 
 	quality quality
 }
@@ -150,14 +153,67 @@ func (o *outgoing) send(seq uint16, pt uint8, p *mixer.Packet, shift codec.Count
 		payload = o.scratch[:copy(o.scratch[:], payload)]
 		p.Codec.Payload.Shift(payload, shift)
 	}
-	o.header = rtp.Header{
-		Version: 2, Marker: p.Marker, PayloadType: pt,
-		SequenceNumber: seq, Timestamp: p.Timestamp, SSRC: o.ssrc,
-	}
-	n, err := o.writer.WriteRTP(&o.header, payload)
+	return o.transmit(seq, pt, p.Timestamp, p.Marker, payload, false)
+}
+
+func (o *outgoing) transmit(seq uint16, pt uint8, timestamp uint32, marker bool, payload []byte, padding bool) error {
+	h := &o.header // keeps its extension
+	h.Version, h.Padding, h.Marker, h.PayloadType = 2, padding, marker, pt
+	h.SequenceNumber, h.Timestamp, h.SSRC = seq, timestamp, o.ssrc
+	n, err := o.writer.WriteRTP(h, payload)
 	o.packetsSent.Add(1)
 	o.bytesSent.Add(float64(n))
 	return err
+}
+
+// carry makes all packets carry a transport-wide number in the header extension
+// of an id (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2).
+func (o *outgoing) carry(id uint8) {
+	if o.header.SetExtension(id, o.wide[:]) == nil {
+		o.extension = id
+	}
+}
+
+// number sets the transport-wide number of the next packet.
+func (o *outgoing) number(wide uint16) { binary.BigEndian.PutUint16(o.wide[:], wide) }
+
+// pad sends a packet of nothing but n bytes of padding, at most 255. Receivers
+// take it between pictures only. One that is lost is asked for like any other,
+// because H.264 has no other numbers that tell a lost picture from it.
+func (o *outgoing) pad(n int, now time.Time) error {
+	if len(o.formats) == 0 {
+		return nil
+	}
+	e := sent{pt: o.formats[0].pt, seq: o.seq, first: now, again: now, padding: true}
+	if o.last != nil {
+		e.timestamp = o.last.Timestamp
+		if pt, ok := o.payloadType(o.last.Codec); ok {
+			e.pt = pt
+		}
+	}
+	o.seq++
+	if o.history != nil {
+		o.history.ring[e.seq%historySize] = e
+	}
+	return o.padding(&e, n)
+}
+
+// padding sends a packet of n bytes of it; the last one says how many they are
+// (RFC 3550, section 5.1).
+func (o *outgoing) padding(e *sent, n int) error {
+	n = max(1, min(n, 255))
+	payload := o.scratch[:n]
+	clear(payload)
+	payload[n-1] = byte(n)
+	return o.transmit(e.seq, e.pt, e.timestamp, false, payload, true)
+}
+
+// again sends a packet of the history once more.
+func (o *outgoing) again(e *sent) error {
+	if e.padding {
+		return o.padding(e, 1)
+	}
+	return o.send(e.seq, e.pt, e.packet, e.shift)
 }
 
 // resend sends an earlier packet again and reports whether it did.
@@ -167,7 +223,7 @@ func (o *outgoing) resend(seq uint16, now time.Time) bool {
 	}
 	wait := max(time.Duration(o.quality.rtt.Load())/2, minResend)
 	e := o.history.take(seq, wait, now)
-	return e != nil && o.send(seq, e.pt, e.packet, e.shift) == nil
+	return e != nil && o.again(e) == nil
 }
 
 // report returns a sender report for now (RFC 3550, section 6.4.1), nil before

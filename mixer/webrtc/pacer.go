@@ -182,14 +182,20 @@ func (p *pacer) turn(now time.Time) (next time.Time, busy bool) {
 // report lets those sinks send their reports that it is time for.
 func (p *pacer) report(now time.Time) {
 	p.mu.Lock()
-	var due []*sink
+	var due, flows []*sink
 	for s := range p.sinks {
+		if s.flow != nil {
+			flows = append(flows, s)
+		}
 		if !now.Before(s.reportDue) {
 			s.reportDue = now.Add(reportEvery)
 			due = append(due, s)
 		}
 	}
 	p.mu.Unlock()
+	for _, s := range flows {
+		s.tick(now)
+	}
 	for _, s := range due {
 		s.report(now)
 		s.ask(now)

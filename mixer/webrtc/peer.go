@@ -174,6 +174,7 @@ func (p *peer) join(rooms Rooms) {
 		if err := p.shorten(); err != nil {
 			p.log.Debug("media goes pion's way", "error", err)
 		}
+		p.sink.begin(time.Now())
 		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, p.session.Want)
 		if err != nil {
 			p.close(err)

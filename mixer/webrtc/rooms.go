@@ -11,6 +11,8 @@ import (
 type Rooms interface {
 	Publish(ctx context.Context, room string, who mixer.Identity, src mixer.Source) (Publication, error)
 	Subscribe(ctx context.Context, room string, who mixer.Identity, sink mixer.Sink, want mixer.Want) (Subscription, error)
+	// Rungs is all that a receiver can be given.
+	Rungs() mixer.Rungs
 }
 
 // Publication is a Source's place in a room; see mixer.Publication.
@@ -26,6 +28,7 @@ type Subscription interface {
 	Resume()
 	Bitrate() int
 	SetTier(name string) error
+	Fit(mixer.Fit)
 	Close()
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mixdown/mixer"
+	"mixdown/mixer/congestion"
 )
 
 // Lengths of a sink's queues.
@@ -34,6 +35,7 @@ type sink struct {
 	reportDue time.Time
 
 	mu        sync.Mutex // nothing but the pacer's is taken while it is held
+	flow      *flow      // nil: all goes out in bursts
 	sub       Subscription
 	left      bool // the peer has closed
 	speaks    bool // stands in the pacer's line with sound, repeats, or a question
@@ -73,6 +75,10 @@ func (s *sink) WriteVideo(picture []*mixer.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := picture[0]
+	if s.flow != nil && s.flow.governs {
+		s.flowVideo(picture, time.Now())
+		return
+	}
 	if first.Stream != s.stream {
 		s.needKey = s.needKey || !first.Keyframe
 		s.stream = first.Stream
@@ -162,7 +168,7 @@ func (s *sink) subscription() Subscription {
 // speak writes sound, and what was lost.
 func (s *sink) speak(now time.Time) {
 	for {
-		sound, seqs := s.nextSound()
+		sound, seqs := s.nextSound(now)
 		switch {
 		case sound != nil:
 			if s.audio.write(sound, now) != nil {
@@ -177,7 +183,7 @@ func (s *sink) speak(now time.Time) {
 }
 
 // nextSound takes what goes out before pictures.
-func (s *sink) nextSound() (sound *mixer.Packet, seqs []uint16) {
+func (s *sink) nextSound(now time.Time) (sound *mixer.Packet, seqs []uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sn > 0 && !s.left {
@@ -185,6 +191,7 @@ func (s *sink) nextSound() (sound *mixer.Packet, seqs []uint16) {
 		s.sounds[s.shead] = nil
 		s.shead = (s.shead + 1) % maxSounds
 		s.sn--
+		s.flowSound(sound, now)
 		return sound, nil
 	}
 	if len(s.nacks) > 0 && !s.left {
@@ -199,8 +206,12 @@ func (s *sink) nextSound() (sound *mixer.Packet, seqs []uint16) {
 // show writes one burst of pictures and reports whether there is more. burst is
 // room for it.
 func (s *sink) show(burst []*mixer.Packet, now time.Time) (_ []*mixer.Packet, more bool) {
+	if s.flow != nil {
+		s.flowOut(now)
+	}
 	burst = s.nextBurst(burst)
 	for _, p := range burst {
+		s.count(s.video, wireSize(p), now)
 		if s.video.write(p, now) != nil {
 			s.peer.meter.dropWrite.Inc()
 			s.cut()
@@ -212,7 +223,7 @@ func (s *sink) show(burst []*mixer.Packet, now time.Time) (_ []*mixer.Packet, mo
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shows = s.n > 0 && !s.left
+	s.shows = (s.n > 0 || s.flow != nil && s.flow.busy(now)) && !s.left
 	return burst, s.shows
 }
 
@@ -238,6 +249,7 @@ func (s *sink) wrote(now time.Time) {
 	if s.begun() > s.reported {
 		s.reported = s.report(now)
 	}
+	s.fit(now)
 	s.ask(now)
 }
 
@@ -285,7 +297,13 @@ func (s *sink) cutOff() {
 }
 
 func (s *sink) resend(seqs []uint16, now time.Time) {
+	if s.flow != nil && s.repair(seqs, now) {
+		return
+	}
 	for _, q := range seqs {
+		if s.flow != nil && s.video != nil {
+			s.count(s.video, congestion.Overhead, now)
+		}
 		if s.video != nil && s.video.resend(q, now) {
 			s.peer.meter.resent.Inc()
 		} else {

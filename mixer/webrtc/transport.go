@@ -43,6 +43,9 @@ type Config struct {
 	// TCPPorts are further ports that clients may reach ICE-TCP on; whoever listens
 	// there hands the connections to ServeTCP.
 	TCPPorts []int
+	// Congestion control finds out what each client's link carries, from its
+	// feedback, and keeps to it.
+	CongestionControl bool
 	// Limits are what one sender may make the server do.
 	Limits Limits
 }
@@ -60,6 +63,7 @@ type Transport struct {
 	alternates []uint16     // Config.TCPPorts
 	streaming  sync.Map     // SSRC of what goes out → *outStream
 	redundant  bool
+	control    bool
 	limits     Limits
 	cert       webrtc.Certificate
 	setting    webrtc.SettingEngine
@@ -86,7 +90,7 @@ func New(cfg Config, codecs codec.Set, rooms Rooms, log *slog.Logger) (*Transpor
 		return nil, err
 	}
 	t := &Transport{
-		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), redundant: cfg.Redundant, limits: cfg.Limits,
+		codecs: codecs, rooms: rooms, log: log, meter: newMeter(), peers: make(map[string]*peer), redundant: cfg.Redundant, control: cfg.CongestionControl, limits: cfg.Limits,
 		done: make(chan struct{}),
 	}
 	if err := t.engine(); err != nil {

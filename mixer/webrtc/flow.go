@@ -1,0 +1,193 @@
+package webrtc
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"mixdown/mixer"
+	"mixdown/mixer/congestion"
+)
+
+const (
+	// A client that agreed on transport-wide feedback and sends none is sent to
+	// like one that did not agree on it.
+	feedbackWithin = 3 * time.Second
+	// Until its link is known a newcomer gets pictures of the tier it asked for,
+	// at the rate that is known so far: on a good link they soon go on.
+	startWithin = 2500 * time.Millisecond
+)
+
+// cargo is what waits in a link's pacer.
+type cargo struct {
+	packet *mixer.Packet // nil: a repeated one
+	seq    uint16        // of that
+	size   int           // on the wire
+}
+
+// flow is what is known of the link to one client, and what waits for it. It
+// belongs to the sink and is used under its lock.
+type flow struct {
+	link  *congestion.Link[cargo]
+	wide  uint16 // next transport-wide number
+	agree bool   // the client sends transport-wide feedback, or so it says
+
+	began    time.Time // when the sink came into its room
+	heard    time.Time // the client's last feedback of any kind
+	exact    bool      // it was transport-wide
+	tcp      bool      // TCP does what this does
+	governs  bool      // pictures go at the link's pace
+	estimate congestion.Estimate
+	choice   congestion.Choice
+	fitted   mixer.Fit // that the room was told
+	told     bool
+	dropped  uint64 // pictures that are counted
+	list     []cargo
+}
+
+// rungs is the room's ladder as congestion control sees it.
+func rungs(r mixer.Rungs) congestion.Rungs {
+	out := congestion.Rungs{FECLoss: []float64{0, 0.05, 0.2}}
+	for _, t := range r.Tiers {
+		out.Tiers = append(out.Tiers, congestion.Tier{Name: t.Name, Bitrate: t.Bitrate, FPS: float64(t.FPS), Payload: t.MTU})
+	}
+	for _, t := range r.Tones {
+		out.Tones = append(out.Tones, congestion.Tone{Bitrate: t.Bitrate, Packet: t.Packet})
+	}
+	return out
+}
+
+// limits leave room above the best rung, so that a good link is known as one.
+func limits(r congestion.Rungs) congestion.Limits {
+	l := congestion.DefaultLimits()
+	if len(r.Tiers) > 0 {
+		l.Max = max(l.Max, 5*r.Tiers[0].Wire(0))
+	}
+	return l
+}
+
+func newFlow(rungs congestion.Rungs, want string, agree bool) *flow {
+	f := &flow{agree: agree}
+	f.link = congestion.NewLink(rungs, limits(rungs), func(c cargo) int { return c.size })
+	for i, t := range rungs.Tiers {
+		if t.Name == want {
+			f.link.Bound(i, 0)
+		}
+	}
+	return f
+}
+
+func wireSize(p *mixer.Packet) int { return congestion.Overhead + len(p.Payload) }
+
+// begin says that the sink is in its room.
+func (f *flow) begin(now time.Time) {
+	f.began = now
+	f.governs = f.agree && !f.tcp
+}
+
+// sent notes a packet that is about to be written, and returns its
+// transport-wide number.
+func (f *flow) sent(size int, now time.Time) uint16 {
+	n := f.wide
+	f.wide++
+	f.link.Sent(n, size, now)
+	return n
+}
+
+// step brings the link up to now.
+func (f *flow) step(now time.Time) {
+	if f.began.IsZero() {
+		return
+	}
+	f.governs = !f.tcp && (!f.heard.IsZero() || f.agree && now.Sub(f.began) < feedbackWithin)
+	if !f.governs {
+		return
+	}
+	f.choice = f.link.Step(now)
+	f.estimate = f.link.Estimate(now)
+}
+
+// starting reports whether the client's first tier is not chosen yet.
+func (f *flow) starting(now time.Time) bool {
+	return f.choice.Tier < 0 && !f.told && now.Sub(f.began) < startWithin
+}
+
+// fit returns what the room has to be told.
+func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
+	switch {
+	case f.began.IsZero(), f.governs && f.starting(now), !f.governs && !f.told:
+		return fit, false
+	case f.governs:
+		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone, Loss: f.choice.FEC}
+	}
+	if f.told && fit == f.fitted {
+		return fit, false
+	}
+	f.fitted, f.told = fit, true
+	return fit, true
+}
+
+// picture queues one and reports whether it was taken.
+func (f *flow) picture(picture []*mixer.Packet, joins bool, now time.Time) bool {
+	if f.choice.Tier < 0 && !f.starting(now) {
+		return false
+	}
+	f.list = f.list[:0]
+	for _, p := range picture {
+		f.list = append(f.list, cargo{packet: p, size: wireSize(p)})
+	}
+	before := f.link.Dropped + f.link.DroppedLayers
+	first := picture[0]
+	f.link.Video(congestion.Picture{Keyframe: first.Keyframe || joins, Temporal: first.Temporal, Stream: first.Stream}, f.list, now)
+	clear(f.list)
+	return f.link.Dropped+f.link.DroppedLayers == before
+}
+
+// busy reports whether anything waits for its time.
+func (f *flow) busy(now time.Time) bool { return f.governs && f.link.Wake(now) >= 0 }
+
+// lost returns how many pictures did not go out since it was last asked.
+func (f *flow) lost() uint64 {
+	all := f.link.Dropped + f.link.DroppedLayers
+	n := all - f.dropped
+	f.dropped = all
+	return n
+}
+
+// handle takes feedback about one stream.
+func (f *flow) handle(o *outgoing, p rtcp.Packet, now time.Time) error {
+	if f.began.IsZero() {
+		return nil
+	}
+	switch p := p.(type) {
+	case *rtcp.TransportLayerCC:
+		if f.agree && p.MediaSSRC == o.ssrc {
+			f.heard, f.exact = now, true
+			return f.link.Feedback(p, now)
+		}
+	case *rtcp.ReceiverEstimatedMaximumBitrate:
+		if f.coarse(now) {
+			f.heard = now
+			f.link.REMB(int(p.Bitrate), now)
+		}
+	case *rtcp.ReceiverReport:
+		f.reports(o, p.Reports, now)
+	case *rtcp.SenderReport:
+		f.reports(o, p.Reports, now)
+	}
+	return nil
+}
+
+// coarse reports whether there is nothing better than reports.
+func (f *flow) coarse(now time.Time) bool {
+	return !f.exact && (!f.agree || now.Sub(f.began) > feedbackWithin)
+}
+
+func (f *flow) reports(o *outgoing, rs []rtcp.ReceptionReport, now time.Time) {
+	for _, r := range rs {
+		if r.SSRC == o.ssrc && f.coarse(now) {
+			f.heard = now
+			f.link.ReceiverReport(float64(r.FractionLost)/256, time.Duration(o.quality.rtt.Load()), now)
+		}
+	}
+}

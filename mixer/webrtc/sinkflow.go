@@ -1,0 +1,209 @@
+package webrtc
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v3"
+
+	"mixdown/mixer"
+	"mixdown/mixer/congestion"
+)
+
+// What a sink does with the link to its client.
+
+// begin is called before the room has the sink.
+func (s *sink) begin(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flow != nil {
+		s.flow.begin(now)
+	}
+}
+
+// flowVideo queues a picture that goes out at the link's pace. The caller holds
+// mu.
+func (s *sink) flowVideo(picture []*mixer.Packet, now time.Time) {
+	f, first := s.flow, picture[0]
+	joins := !s.needKey && s.stream == first.Stream // what went out in bursts so far
+	taken := f.picture(picture, joins, now)
+	if taken {
+		s.needKey, s.stream = true, first.Stream // should it not go on at the link's pace
+	}
+	s.askKey = f.link.NeedsKeyframe() && (f.choice.Tier >= 0 || f.starting(now))
+	s.peer.meter.dropLink.Add(float64(f.lost()))
+	if !taken && s.askKey {
+		s.rouse()
+	}
+	s.flowRouse(now)
+}
+
+// flowRouse puts the sink in line if anything waits for its time. The caller
+// holds mu.
+func (s *sink) flowRouse(now time.Time) {
+	if !s.shows && !s.left && s.flow.busy(now) {
+		s.shows = true
+		s.pacer.rouse(s, false)
+	}
+}
+
+// flowSound accounts for sound, which goes out at once. The caller holds mu.
+func (s *sink) flowSound(p *mixer.Packet, now time.Time) {
+	f := s.flow
+	if f == nil {
+		return
+	}
+	f.step(now)
+	size := wireSize(p)
+	f.link.Sound(cargo{size: size})
+	f.link.Pacer.Next(now)
+	s.audio.number(f.sent(size, now))
+	s.flowRouse(now)
+}
+
+// count notes a packet that is about to be written in a burst.
+func (s *sink) count(o *outgoing, size int, now time.Time) {
+	if s.flow == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.number(s.flow.sent(size, now))
+}
+
+// flowOut writes what is due at the link's pace. What was queued for bursts goes
+// first.
+func (s *sink) flowOut(now time.Time) {
+	for first := true; ; first = false {
+		s.mu.Lock()
+		f := s.flow
+		if first {
+			f.step(now)
+		}
+		if s.n > 0 || s.left || !f.governs {
+			s.mu.Unlock()
+			return
+		}
+		item, ok := f.link.Pacer.Next(now)
+		if ok && item.Kind != congestion.Probe {
+			s.video.number(f.sent(item.Size, now))
+		}
+		s.mu.Unlock()
+		if !ok {
+			return
+		}
+		var err error
+		switch {
+		case item.Kind == congestion.Probe:
+			err = s.probe(item.Size, now)
+		case item.Kind == congestion.Repair:
+			if e := s.video.history.find(item.Packet.seq); e != nil {
+				err = s.video.again(e)
+				s.peer.meter.resent.Inc()
+			}
+		default:
+			err = s.video.write(item.Packet.packet, now)
+		}
+		if err != nil {
+			s.peer.meter.dropWrite.Inc()
+		}
+	}
+}
+
+// probe sends padding of about size bytes on the wire, several packets if need be:
+// RTP counts padding in one byte (RFC 3550, section 5.1).
+func (s *sink) probe(size int, now time.Time) error {
+	const largest = congestion.Overhead + 255
+	for size > congestion.Overhead {
+		n := min(size, largest)
+		size -= n
+		s.mu.Lock()
+		if s.flow.link.Halfway() {
+			s.mu.Unlock()
+			return nil
+		}
+		s.video.number(s.flow.sent(n, now))
+		s.mu.Unlock()
+		s.peer.meter.probes.Inc()
+		if err := s.video.pad(n-congestion.Overhead, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repair queues what the client misses, and reports false if that is not for the
+// link to decide.
+func (s *sink) repair(seqs []uint16, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.flow.governs || s.video == nil {
+		return false
+	}
+	for _, q := range seqs {
+		e := s.video.history.find(q)
+		size := congestion.Overhead + 1
+		if e != nil && e.packet != nil {
+			size = wireSize(e.packet)
+		}
+		if e == nil || !s.flow.link.Repair(q, cargo{seq: q, size: size}, e.first, now) {
+			s.peer.meter.dropNACK.Inc()
+		}
+	}
+	s.flowRouse(now)
+	return true
+}
+
+// tick looks at the link when nothing is sent.
+func (s *sink) tick(now time.Time) {
+	if s.flow == nil {
+		return
+	}
+	s.mu.Lock()
+	s.flow.step(now)
+	s.flowRouse(now)
+	s.mu.Unlock()
+	s.fit(now)
+}
+
+// fit tells the room what the link carries.
+func (s *sink) fit(now time.Time) {
+	if s.flow == nil {
+		return
+	}
+	s.mu.Lock()
+	sub := s.sub
+	var fit mixer.Fit
+	due := false
+	if sub != nil {
+		fit, due = s.flow.fit(now)
+	}
+	s.mu.Unlock()
+	if due {
+		sub.Fit(fit)
+	}
+}
+
+// hear takes feedback about what the client receives.
+func (s *sink) hear(o *outgoing, p rtcp.Packet, now time.Time) {
+	if s.flow == nil {
+		return
+	}
+	s.mu.Lock()
+	err := s.flow.handle(o, p, now)
+	s.mu.Unlock()
+	if err != nil {
+		s.peer.meter.badRTCP.Inc()
+	}
+}
+
+// over follows the way that ICE chose: over TCP, its own control is in charge.
+func (p *peer) over(pair *webrtc.ICECandidatePair) {
+	s := p.sink
+	if s == nil || s.flow == nil || pair == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flow.tcp = pair.Local.Protocol == webrtc.ICEProtocolTCP
+}
