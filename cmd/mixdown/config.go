@@ -96,9 +96,10 @@ type TLSConfig struct {
 
 // RTCConfig is how media travel.
 type RTCConfig struct {
-	Port       int             `koanf:"port"`        // UDP, and TCP for ICE-TCP
-	Addresses  []string        `koanf:"address"`     // public ones; empty: detected
-	ICEServers []api.ICEServer `koanf:"ice_servers"` // told to clients
+	Port       int             `koanf:"port"`               // UDP, and TCP for ICE-TCP
+	Addresses  []string        `koanf:"address"`            // public ones; empty: detected
+	ICEServers []api.ICEServer `koanf:"ice_servers"`        // told to clients
+	Control    bool            `koanf:"congestion_control"` // keep to what each client's link carries
 }
 
 // APIConfig is the key pair that signs tokens; both empty: made at the first
@@ -219,7 +220,7 @@ func (c Config) Mixer(log *slog.Logger) mixer.Config {
 // WebRTC returns the part that the WebRTC transport reads.
 func (c Config) WebRTC() webrtc.Config {
 	l := c.Limits
-	return webrtc.Config{Port: c.RTC.Port, Addresses: c.RTC.Addresses, Limits: webrtc.Limits{
+	return webrtc.Config{Port: c.RTC.Port, Addresses: c.RTC.Addresses, CongestionControl: c.RTC.Control, Limits: webrtc.Limits{
 		Packets: l.Packets, Checks: l.Checks, Feedback: l.Feedback, Streams: l.Streams, Addresses: l.Addresses,
 	}}
 }

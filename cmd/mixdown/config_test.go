@@ -87,6 +87,7 @@ func TestRefused(t *testing.T) {
 		"rtc: {ice_servers: [{url: x}]}":               "unknown key rtc.ice_servers[0].url; did you mean rtc.ice_servers[0].urls?",
 		"http: ':8080'":                                "http: must be a section",
 		"ladder: {name: x}":                            "ladder: must be a list",
+		"rtc: {congestion_control: maybe}":             "rtc.congestion_control",
 		"rtc: {port: abc}":                             "rtc.port",
 		"rtc: {port: 70000}":                           "rtc.port: 70000",
 		"rooms: {token_ttl: soon}":                     "rooms.token_ttl",
