@@ -296,13 +296,16 @@ func TestFlowClient(t *testing.T) {
 		}
 	}()
 	fit := wait(t, sub.fits, "fit")
+	for fit.Tier != 0 { // a machine that is slow today may look like a link that is
+		fit = wait(t, sub.fits, "fit of the best tier")
+	}
 	p := wait(t, c.rtp, "picture")
+	for p.Header.Padding {
+		p = wait(t, c.rtp, "picture")
+	}
 	s := wait(t, c.sound, "sound")
 	close(stop)
 	<-stopped
-	if fit.Tier != 0 {
-		t.Errorf("fit %+v, want the best tier", fit)
-	}
 	for _, p := range []*rtp.Packet{p, s} {
 		if len(p.GetExtensionIDs()) != 1 {
 			t.Errorf("header extensions %v, want the transport-wide number", p.GetExtensionIDs())
