@@ -15,7 +15,7 @@ packages=(
 )
 speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
 others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good linux-perf)
-browsers=(chromium firefox-esr libnss3-tools iproute2 nftables)
+browsers=(chromium firefox-esr libnss3-tools openssl iproute2 nftables)
 servers=(pebble) # an ACME server for tests
 case $stage in
   build) ;;

@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Authority } from "./lib/authority.js";
 import { Link, noLink } from "./lib/link.js";
-import { launchIn, trusting } from "./lib/namespace.js";
-import { Server } from "./lib/server.js";
+import { launchAt, launchIn, trusting } from "./lib/namespace.js";
+import { freePort, Server } from "./lib/server.js";
 import { until } from "./lib/until.js";
 
 const long = Boolean(process.env.E2E_LONG);
@@ -17,9 +18,10 @@ const host = (/** @type {string} */ address) => (address.includes(":") ? `[${add
  * @param {import("node:test").TestContext} t @param {{link?: string[], shape?: string, flags?: string[], settled?: boolean}} o
  */
 async function behind(t, { link: how = [], shape = "", flags = [] } = {}) {
-  const link = await Link.start(...how);
+  const [http, rtc] = [await freePort(false), await freePort(true)];
+  const link = await Link.start(...how.map((flag) => flag.replace("PORTS", `${http},${rtc}`)));
   t.after(() => link.stop());
-  const server = await Server.startFor(link.server, ...flags);
+  const server = await Server.startFor({ addresses: link.server, http, rtc }, ...flags);
   t.after(() => server.stop());
   if (shape) await link.set("both", shape);
   const origin = `http://${host(link.server[0])}:${new URL(server.url).port}`;
@@ -27,13 +29,18 @@ async function behind(t, { link: how = [], shape = "", flags = [] } = {}) {
   t.after(() => browser.close());
   const { join_key } = await server.room("through");
   const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-  await page.goto(`${origin}/r/through#${join_key}`);
+  const joined = await join(page, `${origin}/r/through#${join_key}`);
+  return { link, server, page, joined, origin };
+}
+
+/** Joins and waits for the picture; returns how long it took, ms. @param {import("playwright-core").Page} page @param {string} link */
+async function join(page, link) {
+  await page.goto(link);
   await page.getByTestId("name").fill("Ada");
   const clicked = Date.now();
   await page.getByTestId("join").click();
   await plays(page);
-  const joined = Date.now() - clicked;
-  return { link, server, page, joined, origin };
+  return Date.now() - clicked;
 }
 
 /** Frames that the page has shown. @param {import("playwright-core").Page} page */
@@ -100,9 +107,13 @@ test("IPv6 only", { skip }, async (t) => {
   t.diagnostic(`joined in ${joined} ms`);
 });
 
-test("translators before the client", { skip }, async (t) => {
-  const { joined } = await behind(t, { link: ["--nat-client"] });
-  t.diagnostic(`joined in ${joined} ms`);
+test("translators before the client, the server, and both", { skip }, async (t) => {
+  for (const link of [["--nat-client"], ["--nat-server", "PORTS"], ["--nat-client", "--nat-server", "PORTS"]]) {
+    await t.test(link.filter((flag) => flag !== "PORTS").join(" "), async (t) => {
+      const { joined } = await behind(t, { link });
+      t.diagnostic(`joined in ${joined} ms`);
+    });
+  }
 });
 
 test("the server restarts: the page rejoins by itself", { skip }, async (t) => {
@@ -112,4 +123,38 @@ test("the server restarts: the page rejoins by itself", { skip }, async (t) => {
   t.diagnostic(`picture back in ${await back(page, Date.now())} ms after it is ready`);
   await plays(page);
   assert.equal((await server.participants("through")).length, 1);
+});
+
+test("all but one TCP port blocked: relayed through TLS", { skip }, async (t) => {
+  const link = await Link.start();
+  t.after(() => link.stop());
+  const authority = await Authority.make(link.server);
+  t.after(() => authority.remove());
+  const port = await freePort(false);
+  const server = await Server.startFor({ addresses: link.server }, ...authority.flags, "--one-port", `:${port}`);
+  t.after(() => server.stop());
+  const { join_key } = await server.room("through");
+  await link.set("both", `block=tcp:${port}`);
+  const browser = await launchAt(link.namespace, authority.dir);
+  t.after(() => browser.close());
+  for (const relayed of [false, true]) {
+    const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+    if (relayed) {
+      // A firewall that looks into the port and lets nothing but TLS through.
+      await page.addInitScript(() => {
+        const Before = RTCPeerConnection;
+        globalThis.RTCPeerConnection = class extends Before {
+          /** @param {RTCConfiguration} [c] */
+          constructor(c) {
+            super({ ...c, iceTransportPolicy: "relay" });
+          }
+        };
+      });
+    }
+    const joined = await join(page, `https://${link.server[0]}:${port}/r/through#${join_key}`);
+    t.diagnostic(`${relayed ? "TURN over TLS" : "any way"}: joined in ${joined} ms`);
+    await until("the page says TCP", async () => (await page.getByTestId("status").textContent())?.includes("using TCP"));
+    if (relayed) assert.match(await server.metrics(), /^mixdown_turn_allocations(\{[^}]*\})? [1-9]/m);
+    await page.context().close();
+  }
 });

@@ -8,12 +8,17 @@ import { launch } from "./browser.js";
  * @param {string} namespace its name, as `ip netns` has it; the caller must be root @param {string[]} flags
  * @returns {Promise<import("playwright-core").Browser>}
  */
-export async function launchIn(namespace, ...flags) {
-  if (!namespace) return launch(...flags);
+export const launchIn = (namespace, ...flags) => (namespace ? start(namespace, "", flags) : launch(...flags));
+
+/** The same with a home of its own, in which certificates are trusted (lib/authority.js). @param {string} namespace @param {string} home @param {string[]} flags */
+export const launchAt = (namespace, home, ...flags) => start(namespace, `HOME=${home} `, flags);
+
+/** @param {string} namespace @param {string} env @param {string[]} flags */
+async function start(namespace, env, flags) {
   const before = process.env.CHROMIUM;
   const dir = await mkdtemp(join(tmpdir(), "mixdown-netns-"));
   const wrapper = join(dir, "chromium");
-  await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${before ?? "/usr/bin/chromium"} "$@"\n`);
+  await writeFile(wrapper, `#!/bin/sh\n${env}exec ip netns exec ${namespace} ${before ?? "/usr/bin/chromium"} "$@"\n`);
   await chmod(wrapper, 0o755);
   try {
     process.env.CHROMIUM = wrapper;

@@ -27,15 +27,16 @@ export class Server {
 
   /** @param {string[]} flags more flags of serve */
   static start(...flags) {
-    return Server.startFor([], ...flags);
+    return Server.startFor({}, ...flags);
   }
 
-  /** One that clients outside of this machine reach by addresses. @param {string[]} addresses none: only this machine @param {string[]} flags */
-  static async startFor(addresses, ...flags) {
+  /** One that clients outside of this machine reach by addresses, on free ports without any. @param {{addresses?: string[], http?: number, rtc?: number}} where @param {string[]} flags */
+  static async startFor({ addresses = [], http = 0, rtc = 0 }, ...flags) {
     if (!existsSync(binary)) throw new Error(`${binary}: not there; build it with "make build" or name another in E2E_BIN`);
     const server = new Server();
     server.#dir = await mkdtemp(join(tmpdir(), "mixdown-e2e-"));
-    const [http, rtc] = [await freePort(false), await freePort(true)];
+    http ||= await freePort(false);
+    rtc ||= await freePort(true);
     server.url = `http://127.0.0.1:${http}`;
     server.#args = ["serve", "--http-addr", addresses.length ? `:${http}` : `127.0.0.1:${http}`, "--rtc-port", String(rtc),
       "--rtc-address", addresses.join(",") || "127.0.0.1", "--data-dir", server.#dir, "--tls", "off", ...flags];
@@ -135,7 +136,7 @@ export class Server {
 }
 
 /** A port that is free now; with udp, in both protocols. @param {boolean} udp @returns {Promise<number>} */
-async function freePort(udp) {
+export async function freePort(udp) {
   for (;;) {
     const tcp = createServer().listen(0, "127.0.0.1");
     await once(tcp, "listening");
