@@ -153,5 +153,5 @@ func (t *Transport) govern(s *sink, a *answer) {
 	if s.audio != nil && a.audio.transport != 0 && a.audio.feedback {
 		s.audio.carry(a.audio.transport)
 	}
-	s.flow = newFlow(rungs(t.rooms.Rungs()), s.peer.session.Want.Tier, both)
+	s.flow = newFlow(rungs(t.rooms.Rungs()), both)
 }

@@ -66,14 +66,9 @@ func limits(r congestion.Rungs) congestion.Limits {
 	return l
 }
 
-func newFlow(rungs congestion.Rungs, want string, agree bool) *flow {
+func newFlow(rungs congestion.Rungs, agree bool) *flow {
 	f := &flow{agree: agree}
 	f.link = congestion.NewLink(rungs, limits(rungs), func(c cargo) int { return c.size })
-	for i, t := range rungs.Tiers {
-		if t.Name == want {
-			f.link.Bound(i, 0)
-		}
-	}
 	return f
 }
 

@@ -81,7 +81,7 @@ func flowOver(t *testing.T, n *narrow, length time.Duration, change func(since t
 	s.video.writer, s.audio.writer = n, n
 	s.video.carry(testExtension)
 	s.audio.carry(testExtension)
-	s.flow = newFlow(rungs(newFakeRooms().Rungs()), "", true)
+	s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
 	s.flow.begin(time.Now())
 	tier, key := 0, true
 	pk := []*fakePacketizer{new(fakePacketizer), new(fakePacketizer)}
@@ -221,7 +221,7 @@ func TestFlowSilent(t *testing.T) {
 		s.video.writer, s.audio.writer = n, n
 		s.video.carry(testExtension)
 		s.audio.carry(testExtension)
-		s.flow = newFlow(rungs(newFakeRooms().Rungs()), "", true)
+		s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
 		s.flow.begin(time.Now())
 		time.Sleep(feedbackWithin + time.Millisecond)
 		s.tick(time.Now())
@@ -318,7 +318,7 @@ func TestFlowClient(t *testing.T) {
 func TestFlowReports(t *testing.T) {
 	now := time.Unix(1000, 0)
 	s, _, _, _ := newTestSink()
-	s.flow = newFlow(rungs(newFakeRooms().Rungs()), "", false)
+	s.flow = newFlow(rungs(newFakeRooms().Rungs()), false)
 	s.flow.begin(now)
 	s.tick(now)
 	if s.flow.governs {
