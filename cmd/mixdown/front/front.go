@@ -192,11 +192,10 @@ type peeked struct {
 // tell looks at as many bytes as it takes.
 func (p *peeked) tell() Protocol {
 	for n := 1; ; n++ {
-		b, err := p.r.Peek(n)
-		if err != nil {
+		if _, err := p.r.Peek(n); err != nil {
 			return Unknown
 		}
-		b, _ = p.r.Peek(min(p.r.Buffered(), enough)) // all that has come
+		b, _ := p.r.Peek(min(p.r.Buffered(), enough)) // all that has come
 		what, more := Tell(b)
 		if !more {
 			return what
