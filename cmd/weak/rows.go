@@ -111,6 +111,13 @@ var rows = []Row{
 		Goals: []Goal{concealed(0.05), {"frozen", "% of the time", 5, false, func(o *Outcome) Figure { return 100 * o.Weak.Picture.Frozen }}},
 	},
 	{
+		Name: "tcp", Title: "1 Mb/s, 50 ms, no UDP", Steps: noUDP(1_000_000, 50*ms), Concealed: 0.05,
+		Goals: []Goal{
+			concealed(0.05),
+			{"tiles' age, p50", "s", 1, false, func(o *Outcome) Figure { return o.Weak.Picture.AgeP50 }},
+		},
+	},
+	{
 		Name: "step", Title: "1 Mb/s → 150 kb/s → 1 Mb/s, 20 s each, 50 ms", Concealed: 0.05,
 		Steps: []Step{
 			{0, shape(1_000_000, 50*ms, 0, 0), shape(500_000, 50*ms, 0, 0)},
@@ -123,6 +130,13 @@ var rows = []Row{
 			{"the tier it had, after the rise", "s", 15, false, func(o *Outcome) Figure { return o.Regained }},
 		},
 	},
+}
+
+// noUDP is a link that passes nothing but TCP.
+func noUDP(rate int, delay time.Duration) []Step {
+	s := steady(rate, delay, 0, 0)
+	s[0].Down.Block.UDP, s[0].Up.Block.UDP = true, true
+	return s
 }
 
 // goals are all of a row's. free is what the strong clients had in a room
