@@ -42,6 +42,7 @@ type peer struct {
 	log     *slog.Logger
 	meter   *meter
 	limits  Limits
+	rungs   mixer.Rungs
 	pacer   *pacer
 	pc      *webrtc.PeerConnection
 	source  *source // nil: the client sends nothing

@@ -31,6 +31,7 @@ type sink struct {
 	audio  *outgoing
 
 	// Of the pacer.
+	stairs    stairs
 	reported  int // streams that a report has gone out for
 	reportDue time.Time
 
@@ -215,10 +216,14 @@ func (s *sink) show(burst []*mixer.Packet, now time.Time) (_ []*mixer.Packet, mo
 		if s.video.write(p, now) != nil {
 			s.peer.meter.dropWrite.Inc()
 			s.cut()
+			s.refit(true, now)
 			break
 		}
 		if p.Keyframe && p.Marker {
 			s.through()
+		}
+		if p.Marker {
+			s.refit(false, now)
 		}
 	}
 	s.mu.Lock()
