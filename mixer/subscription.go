@@ -31,21 +31,13 @@ type Subscription struct {
 
 // RequestKeyframe asks for a keyframe in the receiver's tier; requests of all
 // its receivers are folded.
-func (s *Subscription) RequestKeyframe() {
-	s.mu.Lock()
-	t := s.current
-	if t == nil {
-		t = s.next
-	}
-	s.mu.Unlock()
-	if t != nil {
-		t.requestKey(s.room.server.cfg.KeyframeHold)
-	}
-}
+func (s *Subscription) RequestKeyframe() { s.requestKey(s.room.server.cfg.KeyframeHold) }
 
 // Resume asks for a keyframe as for a newcomer: the receiver was out of reach,
 // and shall not wait for the next one that is due.
-func (s *Subscription) Resume() {
+func (s *Subscription) Resume() { s.requestKey(s.room.server.cfg.JoinHold) }
+
+func (s *Subscription) requestKey(hold time.Duration) {
 	s.mu.Lock()
 	t := s.current
 	if t == nil {
@@ -53,7 +45,7 @@ func (s *Subscription) Resume() {
 	}
 	s.mu.Unlock()
 	if t != nil {
-		t.requestKey(s.room.server.cfg.JoinHold)
+		t.requestKey(hold)
 	}
 }
 
