@@ -35,10 +35,11 @@ var plan = []room{
 	{"mixer/audio", []string{"codec"}},
 	{"mixer/jitter", []string{"codec"}},
 	{"mixer/congestion", nil},
+	{"mixer/outside", nil},
 	{"mixer/webrtc/tcp", nil},
 	{"mixer/webrtc/turn", []string{"mixer/webrtc/tcp"}},
 	{"mixer/webrtc", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/webrtc/tcp", "codec"}},
-	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "codec"}}, // transports and outputs
+	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/outside", "codec"}}, // transports, inputs and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},
 	{"codec/catalog", []string{"codec/..."}},
