@@ -28,9 +28,9 @@ type Rules struct {
 
 // Parse reads patterns:
 //
-//	*                any host that has a public address
-//	live.example.org this host, and *.example.org all below that domain, at a public address
-//	10.1.0.0/16      addresses of this network (or one address), public or not, whatever their name
+//   - any host that has a public address
+//     live.example.org this host, and *.example.org all below that domain, at a public address
+//     10.1.0.0/16      addresses of this network (or one address), public or not, whatever their name
 //
 // A name vouches for no private address: that takes its network as well.
 func Parse(patterns []string) (Rules, error) {
