@@ -52,6 +52,9 @@ type TierSpec struct {
 	FPS           float64 // may be under 1: 0.5 is a picture every 2 s
 	Bitrate       int     // bit/s
 	MTU           int     // largest RTP payload, bytes
+	// Silent is how often a silent person's tile is drawn, a second: 0 follows
+	// from Bitrate, FPS or more is always.
+	Silent float64
 }
 
 // Bounds of a tier's pictures a second.
@@ -137,6 +140,8 @@ func (c Config) Validate() error {
 			bad("ladder[%d].fps: %v is not in %v…%v", i, t.FPS, minFPS, maxFPS)
 		case t.Bitrate < minBitrate || t.Bitrate > maxBitrate:
 			bad("ladder[%d].bitrate: %d bit/s is not in %d…%d", i, t.Bitrate, minBitrate, maxBitrate)
+		case !(t.Silent == 0 || t.Silent >= minSilent && t.Silent <= maxFPS):
+			bad("ladder[%d].silent: %v is neither 0 nor in %v…%v", i, t.Silent, minSilent, maxFPS)
 		case t.MTU < 100 || t.MTU > 1400:
 			bad("ladder[%d].mtu: %d is not in 100…1400", i, t.MTU)
 		}

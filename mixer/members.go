@@ -23,6 +23,7 @@ type member struct {
 	videoHidden, videoOff atomic.Bool
 	// Written by the sound clock, read by the room and the tiers.
 	open, speaking atomic.Bool
+	looked         atomic.Int64 // when there last was a reason to look at it, ns since 1970
 	level          atomic.Int32 // dBov
 	behind         atomic.Int64 // ns since the sound now playing was captured; noSound while unknown
 	// Written by the tiers.
@@ -37,6 +38,11 @@ func (m *member) noteSync(f *codec.Frame, now time.Time) {
 	if lag := m.lag(); f != nil && lag != noSound && !f.Captured.IsZero() {
 		m.sync.Store(int64(lag - now.Sub(f.Captured)))
 	}
+}
+
+// attended reports whether people look at this one now: it speaks, or did.
+func (m *member) attended(now time.Time) bool {
+	return now.UnixNano()-m.looked.Load() < int64(attentionHold)
 }
 
 // silenced reports whether the person's sound is muted by anyone.

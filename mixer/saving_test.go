@@ -211,8 +211,8 @@ func TestOneCodecForAll(t *testing.T) {
 func TestBudgetSpent(t *testing.T) {
 	change := func(c *Config) {
 		c.Ladder = []TierSpec{
-			{Name: "high", Width: 640, Height: 360, FPS: 20, Bitrate: 300_000, MTU: 1160},
-			{Name: "low", Width: 320, Height: 180, FPS: 12, Bitrate: 100_000, MTU: 1160},
+			{Name: "high", Width: 640, Height: 360, FPS: 20, Bitrate: 300_000, MTU: 1160, Silent: 60},
+			{Name: "low", Width: 320, Height: 180, FPS: 12, Bitrate: 100_000, MTU: 1160, Silent: 60},
 		}
 		c.Budget = time.Hour
 	}

@@ -196,7 +196,8 @@ func (r *Room) appraise(period time.Duration) appraisal {
 		if spec.FPS >= minHalved && !r.saves(Halve, name) {
 			offer(Saving{Step: Halve, Tier: name}, cost.all/2)
 		}
-		if cost.crowded > 0 && !r.saves(Rest, name) {
+		rests := r.refresh(spec) // a low tier does so anyway
+		if cost.crowded > 0 && !r.saves(Rest, name) && rests.and(sparse(r.pace(spec))) != rests {
 			offer(Saving{Step: Rest, Tier: name}, time.Duration(restShare*float64(cost.crowded)))
 		}
 	}

@@ -311,6 +311,7 @@ func (s *Server) SetBitrate(room, tier string, bps int) error {
 		for key, t := range r.tiers {
 			if key.spec.Name == spec.Name {
 				t.setBitrate(cmp.Or(bps, spec.Bitrate))
+				r.ease(t, key.spec)
 			}
 		}
 		return nil

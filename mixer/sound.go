@@ -122,7 +122,7 @@ func (s *soundClock) step(now time.Time) {
 	}
 	s.bus.Step()
 	s.move()
-	s.publish()
+	s.publish(now)
 
 	for _, e := range s.shared {
 		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.key == e.key })
@@ -240,8 +240,14 @@ func (s *soundClock) pull(l *leg, now time.Time) {
 
 // publish tells the room and the tiers what the bus decided, and gives every
 // open source that listens an encoder of its own.
-func (s *soundClock) publish() {
+func (s *soundClock) publish(now time.Time) {
 	speaker := s.bus.Speaker()
+	open := 0
+	for _, l := range s.legs {
+		if l.strip != nil && l.strip.Open {
+			open++
+		}
+	}
 	for _, l := range s.legs {
 		if l.strip == nil {
 			continue
@@ -249,6 +255,9 @@ func (s *soundClock) publish() {
 		l.who.open.Store(l.strip.Open)
 		l.who.speaking.Store(l.strip.Speaking)
 		l.who.level.Store(int32(l.strip.Level))
+		if l.strip.Speaking || l.strip == speaker || l.strip.Open && open <= fewOpen {
+			l.who.looked.Store(now.UnixNano())
+		}
 		if l.strip == speaker {
 			s.speaker.Store(l.who)
 		}

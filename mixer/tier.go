@@ -36,7 +36,7 @@ type Tier struct {
 	lateness  time.Duration                   // too
 
 	divide atomic.Int32            // every so many deadlines make a picture; replaced by the room's goroutine
-	policy atomic.Pointer[refresh] // too
+	policy atomic.Pointer[Refresh] // too
 
 	mu      sync.Mutex
 	keyDue  time.Time // zero: no keyframe is asked for
@@ -49,7 +49,7 @@ type Tier struct {
 	cutter  codec.Packetizer
 	shots   []compositor.Shot
 	places  []compositor.Rect
-	faces   []face
+	faces   []Face
 	fresh   []bool
 	shown   []compositor.Shot // ID and Seq of what stands in each place
 	number  uint64            // of the picture
@@ -72,7 +72,7 @@ func newTier(ctx context.Context, r *Room, key tierKey, c *canvas, cod *codec.Co
 	}
 	t.listeners.Store(&[]*Subscription{})
 	t.divide.Store(1)
-	t.policy.Store(&refresh{})
+	t.policy.Store(&Refresh{})
 	ctx, t.cancel = context.WithCancel(ctx)
 	go t.run(ctx)
 	return t
@@ -241,22 +241,28 @@ func (t *Tier) compose(now time.Time) (int, error) {
 	if len(t.places) != len(t.shots) {
 		t.places = compositor.Grid(len(t.shots), t.key.spec.Width, t.key.spec.Height)
 	}
-	t.keep()
+	t.keep(p, now)
 	return t.picture.Compose(t.places, t.shots)
 }
 
-// keep leaves what stands in the places that the policy does not draw now.
-func (t *Tier) keep() {
+// keep leaves what stands in the places that the policy does not draw now. A
+// keyframe codes all of them anyway.
+func (t *Tier) keep(p *plan, now time.Time) {
 	t.faces = t.faces[:0]
 	canvas := float64(t.key.spec.Width * t.key.spec.Height)
-	for i, shot := range t.shots {
+	for i := range t.shots {
 		share := 0.
 		if i < len(t.places) {
 			share = float64(t.places[i].W*t.places[i].H) / canvas
 		}
-		t.faces = append(t.faces, face{shot.Speaking, share})
+		m := p.seats[i].who
+		t.faces = append(t.faces, Face{m != nil && m.attended(now), share})
 	}
-	t.fresh = t.policy.Load().due(t.fresh, t.number, t.faces)
+	policy := *t.policy.Load()
+	if t.keyWanted(now) {
+		policy = Refresh{}
+	}
+	t.fresh = policy.Due(t.fresh, t.number, t.faces)
 	t.number++
 	if len(t.shown) != len(t.shots) {
 		t.shown = make([]compositor.Shot, len(t.shots))

@@ -115,17 +115,23 @@ func (r *Room) tier(key tierKey) *Tier {
 	return t
 }
 
-// ease tells a tier what it is to save.
+// ease tells a tier what it is to save, bits and computing.
 func (r *Room) ease(t *Tier, spec TierSpec) {
-	divide, policy := int32(1), refresh{}
+	divide := int32(1)
 	if r.saves(Halve, spec.Name) {
 		divide = 2
 	}
+	policy := r.refresh(spec)
 	if r.saves(Rest, spec.Name) {
-		policy = sparse(r.pace(spec))
+		policy = policy.and(sparse(r.pace(spec)))
 	}
 	t.divide.Store(divide)
 	t.policy.Store(&policy)
+}
+
+// refresh is a tier's policy while nothing has to be saved.
+func (r *Room) refresh(spec TierSpec) Refresh {
+	return spec.Refresh(r.pace(spec), cmp.Or(r.rates[spec.Name], spec.Bitrate))
 }
 
 // prune takes listeners that moved on from their former tiers, and closes

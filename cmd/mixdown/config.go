@@ -125,6 +125,7 @@ type TierConfig struct {
 	FPS     float64 `koanf:"fps"`     // may be under 1
 	Bitrate int     `koanf:"bitrate"` // bit/s
 	MTU     int     `koanf:"mtu"`     // largest RTP payload, bytes
+	Silent  float64 `koanf:"silent"`  // pictures a second of silent people's tiles; 0: by the bit rate
 }
 
 // SoundConfig is the mix.

@@ -39,6 +39,38 @@ func squares(a []byte, as int, b []byte, bs int, w, h int) (sum uint64) {
 	return sum
 }
 
+// SSIM returns the structural similarity of two frames' luma, 1 for equal ones:
+// the mean over windows of 8x8 samples, every 4 (Wang et al., IEEE Transactions
+// on Image Processing 13/4, 2004). It is 0 for frames of different sizes and
+// for smaller ones.
+func SSIM(a, b *codec.Frame) float64 {
+	const window, every = 8, 4
+	if a.Width != b.Width || a.Height != b.Height || min(a.Width, a.Height) < window {
+		return 0
+	}
+	const n, c1, c2 = window * window, 0.01 * 255 * 0.01 * 255, 0.03 * 255 * 0.03 * 255
+	var total float64
+	windows := 0
+	for y := 0; y+window <= a.Height; y += every {
+		for x := 0; x+window <= a.Width; x += every {
+			var sa, sb, saa, sbb, sab int
+			for row := range window {
+				ra, rb := a.Y[(y+row)*a.YStride+x:][:window], b.Y[(y+row)*b.YStride+x:][:window]
+				for i, v := range ra {
+					va, vb := int(v), int(rb[i])
+					sa, sb = sa+va, sb+vb
+					saa, sbb, sab = saa+va*va, sbb+vb*vb, sab+va*vb
+				}
+			}
+			ma, mb := float64(sa)/n, float64(sb)/n
+			va, vb, cov := float64(saa)/n-ma*ma, float64(sbb)/n-mb*mb, float64(sab)/n-ma*mb
+			total += (2*ma*mb + c1) * (2*cov + c2) / ((ma*ma + mb*mb + c1) * (va + vb + c2))
+			windows++
+		}
+	}
+	return total / float64(windows)
+}
+
 // ToneLevel returns the level in mono pcm at one frequency in dBFS: a sine of
 // full scale is 0. It is a Goertzel filter behind a Hann window, which tells
 // tones apart that are four bins (4·rate/len(pcm) Hz) away by more than 40 dB.

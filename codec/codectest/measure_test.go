@@ -35,6 +35,30 @@ func TestPSNR(t *testing.T) {
 	}
 }
 
+func TestSSIM(t *testing.T) {
+	a, b := MovingPicture(64, 48, 3), MovingPicture(64, 48, 3)
+	defer a.Release()
+	defer b.Release()
+	if s := SSIM(a, b); math.Abs(s-1) > 1e-9 {
+		t.Errorf("equal pictures: %v, want 1", s)
+	}
+	for i := range b.Y {
+		b.Y[i] += 4 // brighter, of the same structure
+	}
+	brighter := SSIM(a, b)
+	for i := range b.Y {
+		b.Y[i] = a.Y[i] + byte(8*(i%2)) // as far off, of another one
+	}
+	if worse := SSIM(a, b); brighter < 0.98 || worse > brighter-0.05 || worse < 0.3 {
+		t.Errorf("brighter %v, with stripes %v", brighter, worse)
+	}
+	c := MovingPicture(62, 48, 3)
+	defer c.Release()
+	if s := SSIM(a, c); s != 0 {
+		t.Errorf("different sizes: %v, want 0", s)
+	}
+}
+
 func TestMovingPictureMoves(t *testing.T) {
 	a, b := MovingPicture(320, 180, 0), MovingPicture(320, 180, 1)
 	defer a.Release()

@@ -88,7 +88,7 @@ func through(t *testing.T, w, h, bitrate, frames int, draw func(f *codec.Frame, 
 // TestCodeThroughTheMill follows a picture as it goes: coded by the bot,
 // decoded, scaled and cropped into a tile, coded again at a tenth of the bits.
 func TestCodeThroughTheMill(t *testing.T) {
-	p := newPerson(7, 640, 360)
+	p := NewPerson(7, 640, 360)
 	defer p.Close()
 	for _, tile := range []struct{ w, h, bitrate int }{
 		{128, 72, 80_000}, {160, 90, 80_000}, {212, 120, 100_000}, {320, 180, 120_000}, {640, 360, 250_000},

@@ -67,7 +67,7 @@ func (c ClipConfig) Make(ctx context.Context, id int) (*Clip, error) {
 	if clip.Said, clip.Silent, err = c.codeSound(sound); err != nil {
 		return nil, err
 	}
-	person := newPerson(id, c.Width, c.Height)
+	person := NewPerson(id, c.Width, c.Height)
 	defer person.Close()
 	clip.Idle, err = c.codePictures(ctx, offset, s.Loop(), func(f *codec.Frame, index int) {
 		person.Draw(f, index, s.Loop(), 0, false)

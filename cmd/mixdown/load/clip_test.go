@@ -131,7 +131,7 @@ func TestPeopleAreDistinctAndMove(t *testing.T) {
 	live := codec.LiveFrames()
 	var frames []*codec.Frame
 	for id := range 12 {
-		p := newPerson(id, 320, 180)
+		p := NewPerson(id, 320, 180)
 		f, g, wide := codec.NewFrame(320, 180), codec.NewFrame(320, 180), codec.NewFrame(320, 180)
 		p.Draw(f, 0, 200, 0, false)
 		p.Draw(g, 50, 200, 0, false)

@@ -37,8 +37,8 @@ type looks struct {
 	broad                         float64
 }
 
-// newPerson paints bot id at that size; the same id always looks the same.
-func newPerson(id, width, height int) *Person {
+// NewPerson paints bot id at that size; the same id always looks the same.
+func NewPerson(id, width, height int) *Person {
 	r := rand.New(rand.NewPCG(uint64(id), 0x6d6978))
 	l := newLooks(id, r)
 	p := &Person{id: id, height: float64(height)}
@@ -101,9 +101,15 @@ func newLooks(id int, r *rand.Rand) looks {
 	}
 }
 
-// Draw paints the frame at an index of a loop. talk is how far the mouth is
-// open, 0 to 1; lively people (those who talk) move more.
+// Draw paints the frame at an index of a loop, with its bar code. talk is how far
+// the mouth is open, 0 to 1; lively people (those who talk) move more.
 func (p *Person) Draw(f *codec.Frame, index, loop int, talk float64, lively bool) {
+	p.Paint(f, index, loop, talk, lively)
+	drawCode(f, p.id, index)
+}
+
+// Paint is Draw without a bar code, which takes more bits than the face.
+func (p *Person) Paint(f *codec.Frame, index, loop int, talk float64, lively bool) {
 	copy(f.Y, p.room.Y)
 	copy(f.U, p.room.U)
 	copy(f.V, p.room.V)
@@ -135,7 +141,6 @@ func (p *Person) Draw(f *codec.Frame, index, loop int, talk float64, lively bool
 	}
 	p.desk.blend(f, func(float64) float64 { return 0 }, 0)
 	p.grain(f, index)
-	drawCode(f, p.id, index)
 }
 
 // grain adds the noise of a sensor.

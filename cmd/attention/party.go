@@ -1,0 +1,87 @@
+package main
+
+import (
+	"math"
+	"slices"
+
+	"mixdown/cmd/mixdown/load"
+	"mixdown/codec"
+	"mixdown/compositor"
+)
+
+// What is measured.
+const (
+	people  = 9
+	fps     = 15
+	seconds = 16
+	turn    = 8 * fps // pictures that one of them speaks for
+	settled = 2 * fps // pictures that are not counted: rate control settles
+)
+
+// party is what nine cameras see, raw: a loop of each person silent, and of
+// those who get a turn speaking.
+type party struct {
+	frames int
+	idle   [][]*codec.Frame // by person and index
+	talk   map[int][]*codec.Frame
+}
+
+// speakers take turns.
+var speakers = []int{0, 4}
+
+// speaker is who speaks at a picture.
+func speaker(i int) int { return speakers[i/turn%len(speakers)] }
+
+// newParty draws n people for so many pictures.
+func newParty(n, frames int) *party {
+	const w, h = 320, 180 // larger than any tile
+	p := &party{frames: frames, talk: map[int][]*codec.Frame{}}
+	for id := range n {
+		person := load.NewPerson(id, w, h)
+		draw := func(talks bool) (out []*codec.Frame) {
+			for i := range min(turn, frames) {
+				f := codec.NewFrame(w, h)
+				mouth := 0.
+				if talks {
+					mouth = syllables(float64(i) / fps)
+				}
+				person.Paint(f, i, turn, mouth, talks)
+				out = append(out, f)
+			}
+			return out
+		}
+		p.idle = append(p.idle, draw(false))
+		if slices.Contains(speakers, id) {
+			p.talk[id] = draw(true)
+		}
+		person.Close()
+	}
+	return p
+}
+
+// syllables is how far a mouth is open at a time in s: about four of them a
+// second, in phrases.
+func syllables(t float64) float64 {
+	return max(0, math.Sin(2*math.Pi*3.8*t)) * (0.4 + 0.6*max(0, math.Sin(2*math.Pi*0.45*t+1)))
+}
+
+func (p *party) close() {
+	for _, all := range append(p.idle, p.talk[speakers[0]], p.talk[speakers[1]]) {
+		for _, f := range all {
+			f.Release()
+		}
+	}
+}
+
+// shots fills what every tile is to show at a picture.
+func (p *party) shots(shots []compositor.Shot, i int) []compositor.Shot {
+	shots = shots[:0]
+	for id, frames := range p.idle {
+		talks := id == speaker(i)
+		if talks {
+			frames = p.talk[id]
+		}
+		shots = append(shots, compositor.Shot{ID: string(rune('a' + id)), Seq: uint64(i + 1), Frame: frames[i%len(frames)], Speaking: talks})
+	}
+	return shots
+}
