@@ -18,7 +18,10 @@ import (
 
 const (
 	iceDisconnected = 5 * time.Second
-	iceKeepalive    = 2 * time.Second
+	// iceKeepalive is after which a silent client is asked whether it is there. After
+	// a long outage a browser has forgotten the pair and sends nothing by itself: it
+	// is the question that brings it back.
+	iceKeepalive = time.Second
 	// iceFailed is after which a peer's candidates are forgotten. A phone that was
 	// out of reach for less is back at once, without signaling.
 	iceFailed = 90 * time.Second

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,7 @@ type outgoing struct {
 	seq     uint16 // of the next packet
 	shift   codec.Counters
 	last    *mixer.Packet // the newest one sent
+	key     time.Time     // when the newest keyframe went out
 	packets uint32
 	octets  uint32
 
@@ -124,6 +126,9 @@ func (o *outgoing) write(p *mixer.Packet, now time.Time) error {
 	seq := o.seq
 	o.seq++
 	o.last = p
+	if p.Keyframe {
+		o.key = now
+	}
 	if o.history != nil {
 		o.history.add(seq, p, o.shift, pt, now)
 	}
@@ -224,6 +229,18 @@ func (o *outgoing) resend(seq uint16, now time.Time) bool {
 	wait := max(time.Duration(o.quality.rtt.Load())/2, minResend)
 	e := o.history.take(seq, wait, now)
 	return e != nil && o.again(e) == nil
+}
+
+// past reports whether any of the packets that a client misses is too old to be
+// sent again, and no keyframe that has just gone out makes up for it.
+func (o *outgoing) past(seqs []uint16, now time.Time) bool {
+	if o.history == nil || now.Sub(o.key) < maxAge {
+		return false
+	}
+	return slices.ContainsFunc(seqs, func(q uint16) bool {
+		e := o.history.find(q)
+		return e == nil || now.Sub(e.first) > maxAge
+	})
 }
 
 // report returns a sender report for now (RFC 3550, section 6.4.1), nil before

@@ -19,6 +19,10 @@ import (
 const (
 	connectTimeout = 30 * time.Second // from the offer to a connection that stands
 	joinTimeout    = 10 * time.Second // for a room to take the peer
+
+	// A client that sends at all sends reports every second or so: it was out of
+	// reach if nothing came for longer.
+	outOfReach = 2500 * time.Millisecond
 )
 
 // Reasons for the end of a session, besides those that a room gives.
@@ -58,6 +62,8 @@ type peer struct {
 	reason    error                 // why it closed; set before closed is
 	route     atomic.Pointer[route] // nil: only pion can send to the client
 	left      atomic.Int64          // when the client seemed to say goodbye, Unix ns
+	heard     atomic.Int64          // when something came from it, Unix ns
+	resumed   atomic.Int64          // when it was back, Unix ns
 
 	mu     sync.Mutex // one signaling step at a time
 	offer  *offer
@@ -107,7 +113,7 @@ func (p *peer) stateChanged(s webrtc.PeerConnectionState) {
 		first := false
 		p.connOnce.Do(func() { first = true; close(p.connected) })
 		if !first {
-			p.back()
+			p.back(time.Now())
 		}
 	case webrtc.PeerConnectionStateDisconnected:
 		p.silent(time.Now())
@@ -118,9 +124,21 @@ func (p *peer) stateChanged(s webrtc.PeerConnectionState) {
 	}
 }
 
+// hear notes that something came from the client. pion looks only now and then
+// whether a silent client is back; its first packet says so at once.
+func (p *peer) hear(now time.Time) {
+	last := p.heard.Swap(now.UnixNano())
+	if last != 0 && now.UnixNano()-last > int64(outOfReach) {
+		p.back(now)
+	}
+}
+
 // back follows a connection that stands again: both ends have missed pictures,
 // and neither has to find out.
-func (p *peer) back() {
+func (p *peer) back(now time.Time) {
+	if last := p.resumed.Swap(now.UnixNano()); now.UnixNano()-last < int64(outOfReach) {
+		return // a second sign of the same
+	}
 	p.log.Info("session is back", "remote", p.remote())
 	if p.source != nil {
 		p.source.RequestKeyframe()
@@ -239,6 +257,7 @@ func (p *peer) takeRTP(packet []byte) {
 		return
 	}
 	now := time.Now()
+	p.hear(now)
 	// Over UDP the guard has seen to it; this is for TCP.
 	if rate := float64(p.limits.Packets); !p.packets.take(rate, rate, now) {
 		p.meter.limitPackets.Inc()
@@ -254,6 +273,7 @@ func (p *peer) takeRTCP(ssrc uint32, packet []byte) {
 		return
 	}
 	now := time.Now()
+	p.hear(now)
 	// A packet comes once for each of up to four streams.
 	if rate := float64(4 * p.limits.Feedback); !p.feedback.take(rate, rate, now) {
 		p.meter.limitFeedback.Inc()

@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v3"
@@ -31,6 +32,18 @@ func TestReturn(t *testing.T) {
 		t.Errorf("resumed %d times", n)
 	}
 	waitRTCP[*rtcp.PictureLossIndication](c)
+
+	// Its first packet after a silence says so before the connection does, once.
+	long := time.Now().Add(-2 * outOfReach).UnixNano()
+	p.resumed.Store(long)
+	p.heard.Store(long)
+	for range 2 {
+		c.send(&key, new(fakePacketizer), &seq, 0, 500, nil)
+		wait(t, pub.units, "unit")
+	}
+	if n := sub.resumed.Load(); n != 2 {
+		t.Errorf("resumed %d times", n)
+	}
 	if tr.peer(c.answer.ID) == nil {
 		t.Error("the session is gone")
 	}

@@ -301,7 +301,15 @@ func (s *sink) cutOff() {
 	s.failing, s.needKey, s.askKey = true, true, true
 }
 
+// resend sends again what the client misses. What cannot be had any more is as
+// good as a request for a keyframe: the client would ask in vain for a second
+// before it sends one.
 func (s *sink) resend(seqs []uint16, now time.Time) {
+	if s.video != nil && s.video.past(seqs, now) {
+		if sub := s.subscription(); sub != nil {
+			sub.RequestKeyframe()
+		}
+	}
 	if s.flow != nil && s.repair(seqs, now) {
 		return
 	}

@@ -251,6 +251,41 @@ func TestResendLimits(t *testing.T) {
 	}
 }
 
+func TestNackOfWhatIsGone(t *testing.T) {
+	s, w, sub, codecs := newTestSink()
+	now := time.Unix(1000, 0)
+	pk := new(fakePacketizer)
+	write := func(key bool) uint16 {
+		s.WriteVideo(picture(codecs[0], pk, 1, 0, key, 10))
+		s.drain(now)
+		return w.packets[len(w.packets)-1].SequenceNumber
+	}
+	miss := func(seqs ...uint16) int {
+		s.nack(seqs)
+		s.drain(now)
+		n := len(sub.keys)
+		for range n {
+			<-sub.keys
+		}
+		return n
+	}
+	write(true)
+	old := write(false)
+	now = now.Add(maxAge - time.Millisecond)
+	if miss(old) != 0 {
+		t.Fatal("a keyframe for what can be sent again")
+	}
+	now = now.Add(2 * time.Millisecond)
+	fresh := write(false)
+	if miss(old, fresh) != 1 {
+		t.Fatal("no keyframe for what is gone")
+	}
+	write(true)
+	if miss(old) != 0 {
+		t.Fatal("another keyframe while one is on its way")
+	}
+}
+
 func equal(a, b []byte) bool { return string(a) == string(b) }
 
 func TestReports(t *testing.T) {

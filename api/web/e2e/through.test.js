@@ -57,7 +57,7 @@ async function plays(page) {
   }, { limit: 30_000, every: 10 });
 }
 
-/** Sound comes: the mix's audio grows in the page's own counters. @param {import("playwright-core").Page} page */
+/** What the page says of the link. @param {import("playwright-core").Page} page */
 const line = (page) => page.getByTestId("quality-line").textContent();
 
 /** How long after from the picture moves again, ms. @param {import("playwright-core").Page} page @param {number} from */
@@ -73,7 +73,7 @@ async function back(page, from) {
 test("outages: the same connection goes on by itself", { skip }, async (t) => {
   const { link, page, server } = await behind(t);
   await page.evaluate(() => Object.assign(globalThis, { marked: true }));
-  for (const seconds of (process.env.E2E_OUTAGES ?? (long ? "5,20,40" : "5")).split(",")) {
+  for (const seconds of (process.env.E2E_OUTAGES ?? (long ? "5,20,20,40" : "5")).split(",")) {
     await sleep(2000);
     const gone = link.outage(`${seconds}s`);
     await until("the page says so", async () => (await page.getByTestId("status").textContent())?.includes("Reconnecting"));
