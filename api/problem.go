@@ -77,7 +77,7 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoCodec):
 		return newProblem(http.StatusBadRequest, "%v; offer one that the server has", err)
-	case errors.Is(err, mixer.ErrBadRate), errors.Is(err, mixer.ErrNoDenoiser):
+	case errors.Is(err, mixer.ErrBadRate), errors.Is(err, mixer.ErrBadProgramme), errors.Is(err, mixer.ErrNoDenoiser):
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoTier):
 		return newProblem(http.StatusBadRequest, "%v; the join answer and GET /api/v1/rooms/{room} list the tiers", err)

@@ -55,6 +55,31 @@ type TierSpec struct {
 	// Silent is how often a silent person's tile is drawn, a second: 0 follows
 	// from Bitrate, FPS or more is always.
 	Silent float64
+	// GOP is the longest time from one keyframe to the next; 0: they come when
+	// asked for.
+	GOP time.Duration
+}
+
+// programme is the name of all tiers that Want.Programme asks for.
+const programme = "programme"
+
+// check says what is wrong with a spec, or "".
+func (t TierSpec) check() string {
+	switch {
+	case t.Width < 16 || t.Height < 16 || t.Width%2+t.Height%2 != 0:
+		return fmt.Sprintf(": %dx%d: width and height must be even and at least 16", t.Width, t.Height)
+	case !(t.FPS >= minFPS && t.FPS <= maxFPS):
+		return fmt.Sprintf(".fps: %v is not in %v…%v", t.FPS, minFPS, maxFPS)
+	case t.Bitrate < minBitrate || t.Bitrate > maxBitrate:
+		return fmt.Sprintf(".bitrate: %d bit/s is not in %d…%d", t.Bitrate, minBitrate, maxBitrate)
+	case (t.MTU < 100 || t.MTU > 1400) && !(t.MTU == 0 && t.Name == programme):
+		return fmt.Sprintf(".mtu: %d is not in 100…1400", t.MTU)
+	case !(t.Silent == 0 || t.Silent >= minSilent && t.Silent <= maxFPS):
+		return fmt.Sprintf(".silent: %v is neither 0 nor in %v…%v", t.Silent, minSilent, maxFPS)
+	case t.GOP < 0:
+		return fmt.Sprintf(".gop: %v is under 0", t.GOP)
+	}
+	return ""
 }
 
 // Bounds of a tier's pictures a second.
@@ -131,19 +156,10 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for i, t := range c.Ladder {
-		switch {
-		case t.Name == "" || names[t.Name]:
+		if t.Name == "" || t.Name == programme || names[t.Name] {
 			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
-		case t.Width < 16 || t.Height < 16 || t.Width%2+t.Height%2 != 0:
-			bad("ladder[%d]: %dx%d: width and height must be even and at least 16", i, t.Width, t.Height)
-		case !(t.FPS >= minFPS && t.FPS <= maxFPS):
-			bad("ladder[%d].fps: %v is not in %v…%v", i, t.FPS, minFPS, maxFPS)
-		case t.Bitrate < minBitrate || t.Bitrate > maxBitrate:
-			bad("ladder[%d].bitrate: %d bit/s is not in %d…%d", i, t.Bitrate, minBitrate, maxBitrate)
-		case !(t.Silent == 0 || t.Silent >= minSilent && t.Silent <= maxFPS):
-			bad("ladder[%d].silent: %v is neither 0 nor in %v…%v", i, t.Silent, minSilent, maxFPS)
-		case t.MTU < 100 || t.MTU > 1400:
-			bad("ladder[%d].mtu: %d is not in 100…1400", i, t.MTU)
+		} else if wrong := t.check(); wrong != "" {
+			bad("ladder[%d]%s", i, wrong)
 		}
 		names[t.Name] = true
 	}
@@ -185,6 +201,19 @@ func (c Config) Validate() error {
 		bad("max_participants: %d is under 1", c.MaxParticipants)
 	}
 	return errors.Join(errs...)
+}
+
+// wanted is the tier that w asks for.
+func (c Config) wanted(w Want) (TierSpec, error) {
+	if w.Programme == nil {
+		return c.tier(w.Tier)
+	}
+	spec := *w.Programme
+	spec.Name = programme
+	if wrong := spec.check(); wrong != "" {
+		return spec, fmt.Errorf("%s%s: %w", programme, wrong, ErrBadProgramme)
+	}
+	return spec, nil
 }
 
 func (c Config) tier(name string) (TierSpec, error) {

@@ -73,6 +73,9 @@ func (s *Subscription) tier() (spec TierSpec, pictures bool) {
 	if len(s.video) == 0 || s.fits == noPictures {
 		return TierSpec{}, false
 	}
+	if s.spec.Name == programme {
+		return s.spec, true
+	}
 	ladder := s.room.server.cfg.Ladder
 	return ladder[max(s.fits, slices.Index(ladder, s.spec))], true
 }

@@ -1,7 +1,10 @@
 package mixer
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,10 +56,30 @@ func (m *member) veiled() bool { return m.videoHidden.Load() || m.videoOff.Load(
 
 // admit refuses newcomers to a full room.
 func (r *Room) admit(id Identity) error {
-	if r.members[id.ID] == nil && len(r.members) >= r.server.cfg.MaxParticipants {
-		return fmt.Errorf("room %q: %w: it has %d members", r.name, ErrFull, len(r.members))
+	if n := r.people(); r.members[id.ID] == nil && !id.Role.hidden() && n >= r.server.cfg.MaxParticipants {
+		return fmt.Errorf("room %q: %w: it has %d members", r.name, ErrFull, n)
 	}
 	return nil
+}
+
+// people counts the members that are no recorders or streamers.
+func (r *Room) people() (n int) {
+	for _, m := range r.members {
+		if !m.id.Role.hidden() {
+			n++
+		}
+	}
+	return n
+}
+
+// serves reports whether somebody of that role receives.
+func (r *Room) serves(role Role) bool {
+	for _, m := range r.members {
+		if m.id.Role == role && m.sub != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // join finds or makes the member for an identity.
@@ -108,6 +131,9 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, 
 	s := &Subscription{room: r, sink: sink, spec: spec}
 	takes := sink.Codecs()
 	s.video = r.server.common(codec.Video, takes)
+	if spec.Name == programme { // no matter which codec is the room's
+		slices.SortStableFunc(s.video, func(a, b *codec.Codec) int { return cmp.Compare(rank(takes, a), rank(takes, b)) })
+	}
 	if sound := r.server.common(codec.Audio, takes); len(sound) > 0 {
 		s.audio = sound[0]
 	}
@@ -125,6 +151,11 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, 
 	s.who, m.sub = m, s
 	r.update()
 	return s, nil
+}
+
+// rank is where a receiver has a codec in its order.
+func rank(takes []string, c *codec.Codec) int {
+	return slices.IndexFunc(takes, func(name string) bool { return strings.EqualFold(name, c.Name) })
 }
 
 func (r *Room) unsubscribe(s *Subscription, reason error) {

@@ -159,7 +159,7 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 		encoders = int(r.sound.encoders.Load())
 	}
 	room := []string{"room", r.name}
-	gauge(out, "mixdown_room_participants", "Members of a room.", float64(len(r.members)), room...)
+	gauge(out, "mixdown_room_participants", "Members of a room.", float64(r.people()), room...)
 	gauge(out, "mixdown_room_open_sources", "Sources in a room's sum.", float64(open), room...)
 	gauge(out, "mixdown_room_audio_encoders", "Sound encoders of a room: one for each tone and loss in use and one for each open source that listens.", float64(encoders), room...)
 	gauge(out, "mixdown_room_video_encoders", "Picture encoders of a room, one for each tier in use.", float64(len(r.tiers)), room...)

@@ -30,7 +30,15 @@ const (
 	Host        Role = "host"        // all, and other people's microphones
 	Participant Role = "participant" // publish and receive
 	Viewer      Role = "viewer"      // receive only
+
+	// No people, and given by no token: the room's State shows that there are
+	// some, and not who. They take no place in a room that is full.
+	Recorder Role = "recorder" // receives to keep
+	Streamer Role = "streamer" // receives to send on
 )
+
+// hidden reports whether somebody of that role is no participant to people.
+func (r Role) hidden() bool { return r == Recorder || r == Streamer }
 
 // Source is what one participant sends, as a transport brings it in. Its
 // pictures are handed to the Publication as they come; its sound is pulled.
@@ -104,6 +112,12 @@ type Packet struct {
 // Want is what a subscriber asks for at join.
 type Want struct {
 	Tier string // a name from the ladder; empty takes the default
+	// Programme asks for a tier of its own instead of one from the ladder, which
+	// neither the budget nor a link changes. All who want the same share one
+	// encoder. Its codec is the first of Sink.Codecs that the server encodes, and
+	// a keyframe comes every GOP. With an MTU of 0 pictures come whole, as coded:
+	// one Packet each, for a Sink that muxes. Its Name does not matter.
+	Programme *TierSpec
 }
 
 // Errors that callers branch on.
@@ -111,6 +125,7 @@ var (
 	ErrNoRoom        = errors.New("no such room")
 	ErrNoParticipant = errors.New("no such participant")
 	ErrNoTier        = errors.New("no such tier")
+	ErrBadProgramme  = errors.New("no tier can be like that")
 	ErrBadRate       = errors.New("bit rate out of bounds")
 	ErrNoDenoiser    = errors.New("this server has no denoiser")
 	ErrNoCodec       = errors.New("no codec in common")

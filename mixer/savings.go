@@ -79,6 +79,10 @@ func (r *Room) wanted(people []*member, savings []Saving) map[*Subscription]tier
 		}
 		g := group{canvasFor(m, people), r.lowered(spec, savings)}
 		keys[m.sub] = tierKey{canvas: g.canvas, spec: g.spec}
+		if spec.Name == programme { // has its own codec, and the room's people theirs
+			keys[m.sub] = tierKey{canvas: gallery, spec: spec, codec: m.sub.video[0].Name}
+			continue
+		}
 		if !slices.Contains(savings, Saving{Step: Converge}) {
 			g = group{} // the room is one: who changes tier keeps its codec
 		}
@@ -192,6 +196,9 @@ func (r *Room) appraise(period time.Duration) appraisal {
 		a.held = append(a.held, option{place{r.name, s}, max(0, worth)})
 	}
 	for name, cost := range costs {
+		if name == programme {
+			continue // is kept, and is not to show that the server was busy
+		}
 		spec, _ := r.server.cfg.tier(name)
 		if spec.FPS >= minHalved && !r.saves(Halve, name) {
 			offer(Saving{Step: Halve, Tier: name}, cost.all/2)
@@ -241,7 +248,7 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 func (r *Room) neighbours(keys map[*Subscription]tierKey) []Saving {
 	drawn := map[string][]TierSpec{} // by canvas
 	for _, key := range keys {
-		if !slices.Contains(drawn[key.canvas], key.spec) {
+		if key.spec.Name != programme && !slices.Contains(drawn[key.canvas], key.spec) {
 			drawn[key.canvas] = append(drawn[key.canvas], key.spec)
 		}
 	}

@@ -161,7 +161,7 @@ func (s *Server) in(room string, fn func(*Room) error) error {
 // of runs fn on a room's goroutine for one of its members.
 func (s *Server) of(room, id string, fn func(*Room, *member) error) error {
 	return s.in(room, func(r *Room) error {
-		if m := r.members[id]; m != nil {
+		if m := r.members[id]; m != nil && !m.id.Role.hidden() {
 			return fn(r, m)
 		}
 		return fmt.Errorf("room %q: participant %q: %w", room, id, ErrNoParticipant)
@@ -193,7 +193,7 @@ func (s *Server) Publish(ctx context.Context, room string, who Identity, src Sou
 
 // Subscribe makes sink the Sink of who in a room, likewise.
 func (s *Server) Subscribe(ctx context.Context, room string, who Identity, sink Sink, want Want) (sub *Subscription, err error) {
-	spec, err := s.cfg.tier(want.Tier)
+	spec, err := s.cfg.wanted(want)
 	if err != nil {
 		return nil, err
 	}

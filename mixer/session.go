@@ -34,6 +34,8 @@ type State struct {
 	Speaker      string        `json:"speaker,omitempty"`
 	Levelling    bool          `json:"levelling"` // brings talkers to a common loudness
 	Denoising    bool          `json:"denoising"` // takes noise out of every sender's sound
+	Recording    bool          `json:"recording"` // somebody keeps what is seen and heard
+	Streaming    bool          `json:"streaming"` // or sends it on
 	Layouts      []CanvasState `json:"layouts"`
 	Savings      []Saving      `json:"savings,omitempty"` // while the server's budget is spent, in order
 }

@@ -14,10 +14,13 @@ import (
 func (r *Room) state() State {
 	now := time.Now()
 	st := State{Room: r.name, Version: r.version, Participants: []Member{}, Layouts: []CanvasState{},
-		Levelling: r.soundSpec.Level, Denoising: r.soundSpec.Denoise}
+		Levelling: r.soundSpec.Level, Denoising: r.soundSpec.Denoise,
+		Recording: r.serves(Recorder), Streaming: r.serves(Streamer)}
 	ordered := make([]*member, 0, len(r.members))
 	for _, m := range r.members {
-		ordered = append(ordered, m)
+		if !m.id.Role.hidden() {
+			ordered = append(ordered, m)
+		}
 	}
 	slices.SortFunc(ordered, func(a, b *member) int { return cmp.Compare(a.order, b.order) })
 	for _, m := range ordered {

@@ -293,14 +293,23 @@ func (t *Tier) due(now time.Time) (key bool, bitrate int) {
 	key = t.keyWanted(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// By time and not by pictures: a clock that is late leaves some out.
+	if gop := t.key.spec.GOP; gop > 0 && now.Sub(t.lastKey) >= gop-t.key.spec.interval()/2 {
+		key = true
+	}
 	bitrate, t.bitrate = t.bitrate, 0
 	return key, bitrate
 }
 
 func (t *Tier) packetize(u codec.Unit, now time.Time) ([]*Packet, error) {
-	payloads, err := t.cutter.Packetize(u, t.key.spec.MTU)
-	if err != nil {
-		return nil, err
+	payloads := [][]byte{u.Data}
+	if t.key.spec.MTU > 0 {
+		var err error
+		if payloads, err = t.cutter.Packetize(u, t.key.spec.MTU); err != nil {
+			return nil, err
+		}
+	} else {
+		payloads[0] = slices.Clone(u.Data) // which is the encoder's
 	}
 	made := make([]Packet, len(payloads))
 	out := make([]*Packet, len(payloads))

@@ -126,6 +126,8 @@ type TierConfig struct {
 	Bitrate int     `koanf:"bitrate"` // bit/s
 	MTU     int     `koanf:"mtu"`     // largest RTP payload, bytes
 	Silent  float64 `koanf:"silent"`  // pictures a second of silent people's tiles; 0: by the bit rate
+	// GOP is the longest time between keyframes; 0: they come when asked for.
+	GOP time.Duration `koanf:"gop"`
 }
 
 // SoundConfig is the mix.
