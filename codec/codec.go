@@ -27,6 +27,15 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Reach says whom a codec is for.
+type Reach uint8
+
+const (
+	Everybody Reach = iota
+	Legs            // plain RTP and SIP, not browsers, who all have better
+	Inside          // pipelines in this process: its packets are larger than networks take
+)
+
 // Codec is one row of a Set: all that the server can do with one codec. A
 // power that a codec does not have is nil.
 type Codec struct {
@@ -35,6 +44,13 @@ type Codec struct {
 	ClockRate uint32 // of RTP timestamps, Hz
 	Channels  uint16 // as SDP signals them; 0 for video
 	Fmtp      string // format parameters that the server offers and answers with
+	Reach     Reach
+	// Constant is the bit rate of sound that knows no other, and no repair, bit/s:
+	// one encoder serves all who listen. 0: both are chosen.
+	Constant int
+	// Static is the payload type that the codec has by itself (RFC 3551, section
+	// 6); nil: one is agreed on.
+	Static *uint8
 
 	// Payload is the RTP payload format.
 	Payload Payload
@@ -139,6 +155,14 @@ type AudioDecoder interface {
 	Close() error
 }
 
+// Comforter is a sound decoder whose sender may describe the noise of its pauses
+// instead of sending them (RFC 3389).
+type Comforter interface {
+	// Comfort takes such a description: until the next Decode, Conceal makes noise
+	// as it says.
+	Comfort(description []byte) error
+}
+
 // AudioConfig says what an AudioEncoder is to make.
 type AudioConfig struct {
 	AudioFormat
@@ -207,6 +231,18 @@ func (s Set) Find(name string) *Codec {
 		}
 	}
 	return nil
+}
+
+// For returns the codecs of that reach and of any wider one, in order of
+// preference.
+func (s Set) For(r Reach) Set {
+	var out Set
+	for _, c := range s {
+		if c.Reach <= r {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // Of returns the codecs of one kind, in order of preference.

@@ -176,12 +176,17 @@ func newScreen(t *testing.T, names ...string) *screen {
 	if len(names) == 0 {
 		names = []string{"VP8", "opus"}
 	}
-	vp8, opus := codecs.Find("VP8"), codecs.Find("opus")
+	vp8, sound := codecs.Find("VP8"), codecs.Find("opus")
+	for _, n := range names {
+		if c := codecs.Find(n); c.Kind == codec.Audio {
+			sound = c
+		}
+	}
 	video, err := vp8.NewVideoDecoder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	audio, err := opus.NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: 1})
+	audio, err := sound.NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +241,7 @@ func (s *screen) WriteAudio(p *Packet) {
 	if s.due != 0 && p.Timestamp != s.due {
 		s.holes++
 	}
-	s.due = p.Timestamp + uint32(n)
+	s.due = p.Timestamp + uint32(n)*p.Codec.ClockRate/soundRate
 	s.samples, s.bytes = n, s.bytes+len(p.Payload)
 	s.pcm = append(s.pcm, pcm[:n]...)
 }

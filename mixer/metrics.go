@@ -188,7 +188,8 @@ func (r *Room) listeners() map[madeLike]int {
 	spec := r.server.cfg.Sound
 	for _, m := range r.members {
 		if m.sub != nil && m.sub.audio != nil {
-			n[madeLike{spec.Tones[m.sub.tone], spec.losses()[m.sub.loss]}]++
+			k := soundKeyOf(m.sub.audio, m.sub.tone, m.sub.loss)
+			n[madeLike{spec.tone(k), spec.losses()[k.loss]}]++
 		}
 	}
 	return n

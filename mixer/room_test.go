@@ -35,9 +35,9 @@ func (p *person) leave() {
 	p.release()
 }
 
-func join(t *testing.T, s *Server, id string, c colour, hz float64, tier string) *person {
+func join(t *testing.T, s *Server, id string, c colour, hz float64, tier string, names ...string) *person {
 	t.Helper()
-	p := &person{camera: newCamera(t, c, hz), screen: newScreen(t)}
+	p := &person{camera: newCamera(t, c, hz), screen: newScreen(t, names...)}
 	who := Identity{ID: id, Name: id, Role: Participant}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop

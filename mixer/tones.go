@@ -11,8 +11,27 @@ import (
 // unless its own voice is in the mix.
 type soundKey struct {
 	codec *codec.Codec
-	tone  int // index of SoundSpec.Tones
+	tone  int // index of SoundSpec.Tones; constant for a codec that has but one
 	loss  int // index of SoundSpec.losses
+}
+
+// constant is the tone of a codec of constant rate.
+const constant = -1
+
+// soundKeyOf is which encoder a listener is to hear, for itself.
+func soundKeyOf(c *codec.Codec, tone, loss int) soundKey {
+	if c.Constant > 0 {
+		return soundKey{c, constant, 0}
+	}
+	return soundKey{c, tone, loss}
+}
+
+// tone is what a key's sound is made at.
+func (s SoundSpec) tone(k soundKey) Tone {
+	if k.tone == constant {
+		return Tone{Bitrate: k.codec.Constant, Packet: soundTick}
+	}
+	return s.Tones[k.tone]
 }
 
 // losses are what in-band repair can be made for: what is configured, and more
@@ -90,7 +109,7 @@ const warmTicks = 10
 // length is how many ticks a packet of that key has. All packets of one length begin in
 // the same tick, so that listeners can change over where one ends.
 func (s *soundClock) length(k soundKey) int {
-	return int(s.room.server.cfg.Sound.Tones[k.tone].Packet / soundTick)
+	return int(s.room.server.cfg.Sound.tone(k).Packet / soundTick)
 }
 
 // between reports whether no packet of that key is half full in this tick.
@@ -101,7 +120,7 @@ func (s *soundClock) choose() {
 	var wanted []soundKey
 	for _, l := range s.legs {
 		if l.hears() {
-			wanted = append(wanted, soundKey{l.sub.audio, l.tone, l.loss})
+			wanted = append(wanted, soundKeyOf(l.sub.audio, l.tone, l.loss))
 		}
 	}
 	made := gather(wanted, len(s.room.server.cfg.Sound.Tones))
@@ -109,7 +128,7 @@ func (s *soundClock) choose() {
 	for _, l := range s.legs {
 		l.want = soundKey{}
 		if l.hears() {
-			l.want = made[soundKey{l.sub.audio, l.tone, l.loss}]
+			l.want = made[soundKeyOf(l.sub.audio, l.tone, l.loss)]
 		}
 		if l.key.codec != l.want.codec {
 			l.key = l.want // it has heard nothing yet
@@ -207,7 +226,7 @@ func (s *soundClock) follow(e, other *soundEncoder) {
 	}
 	spec := s.room.server.cfg.Sound
 	if set, ok := e.enc.(codec.BitrateSetter); ok {
-		if err := set.SetBitrate(spec.Tones[e.key.tone].Bitrate); err != nil {
+		if err := set.SetBitrate(spec.tone(e.key).Bitrate); err != nil {
 			s.room.logNow("sound", err)
 		}
 	}
@@ -220,7 +239,7 @@ func (s *soundClock) follow(e, other *soundEncoder) {
 
 func (s *soundClock) open(k soundKey) *soundEncoder {
 	spec := s.room.server.cfg.Sound
-	tone := spec.Tones[k.tone]
+	tone := spec.tone(k)
 	enc, err := k.codec.NewAudioEncoder(codec.AudioConfig{
 		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
 		Bitrate:     tone.Bitrate, Frame: tone.Packet, Complexity: spec.Complexity,

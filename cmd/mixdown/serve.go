@@ -25,6 +25,7 @@ import (
 	"mixdown/api"
 	"mixdown/api/web"
 	"mixdown/cmd/mixdown/front"
+	"mixdown/codec"
 	"mixdown/codec/catalog"
 	"mixdown/mixer"
 	"mixdown/mixer/webrtc"
@@ -119,7 +120,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	rtc := cfg.WebRTC()
 	rtc.TCPPorts = onePort(cfg, secure)
-	transport, err := webrtc.New(rtc, codecs, webrtc.ForServer(rooms), log)
+	transport, err := webrtc.New(rtc, codecs.For(codec.Everybody), webrtc.ForServer(rooms), log)
 	if err != nil {
 		return taken(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"mixdown/codec/ffmpeg"
 	"mixdown/codec/opus"
 	"mixdown/codec/vpx"
+	"mixdown/codec/waveform"
 	"mixdown/codec/x264"
 )
 
@@ -61,5 +62,28 @@ func Default() codec.Set {
 			NewAudioDecoder: opus.NewDecoder,
 			NewAudioEncoder: opus.NewEncoder,
 		},
+		plain("G722", 9, 8000, waveform.G722()), // clocked at half its rate (RFC 3551, section 4.5.2)
+		plain("PCMU", 0, 8000, waveform.PCMU()),
+		plain("PCMA", 8, 8000, waveform.PCMA()),
+		{
+			Name:            "L16",
+			Kind:            codec.Audio,
+			ClockRate:       48000,
+			Channels:        2,
+			Reach:           codec.Inside,
+			Constant:        48000 * 2 * 16,
+			Payload:         waveform.L16().Payload(),
+			NewAudioDecoder: waveform.L16().NewDecoder,
+			NewAudioEncoder: waveform.L16().NewEncoder,
+		},
+	}
+}
+
+// plain is a row for telephones, of a payload type that RFC 3551 gives it.
+func plain(name string, static uint8, clock uint32, f waveform.Format) *codec.Codec {
+	return &codec.Codec{
+		Name: name, Kind: codec.Audio, ClockRate: clock, Channels: 1,
+		Reach: codec.Legs, Constant: 64_000, Static: &static,
+		Payload: f.Payload(), NewAudioDecoder: f.NewDecoder, NewAudioEncoder: f.NewEncoder,
 	}
 }

@@ -85,7 +85,7 @@ func audioGarbage(t *testing.T, row *codec.Codec) {
 			t.Errorf("%x: repair out of a packet that cannot be decoded", b)
 		}
 	}
-	if errors == 0 {
+	if errors == 0 && row.Constant == 0 { // all bytes may be samples
 		t.Error("no noise was an error")
 	}
 	pcm = pcm[:2*values]

@@ -62,6 +62,18 @@ func (d *decoder) repair(data []byte, pcm []int16) error {
 	return dec.DecodeFEC(data, pcm)
 }
 
+func (d *decoder) comfort(data []byte) error {
+	dec, err := d.get()
+	if err != nil {
+		return err
+	}
+	c, ok := dec.(codec.Comforter)
+	if !ok {
+		return errors.New("the codec describes its pauses itself")
+	}
+	return c.Comfort(data)
+}
+
 func (d *decoder) conceal(pcm []int16) error {
 	dec, err := d.get()
 	if err != nil {

@@ -21,6 +21,7 @@ const rate = 48000
 type network struct {
 	t      *testing.T
 	enc    codec.AudioEncoder
+	step   uint32 // of timestamps
 	p      *jitter.Playout
 	late   func(ms int) int
 	ms     int
@@ -39,10 +40,14 @@ func newNetwork(t *testing.T) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{t: t, enc: enc, air: map[int][]*rtp.Packet{}, late: func(int) int { return 20 }}
-	n.p = jitter.NewPlayout(jitter.PlayoutConfig{AudioFormat: format}, func() (codec.AudioDecoder, error) {
-		return opus.NewDecoder(format)
-	})
+	return networkOf(t, enc, rate, func() (codec.AudioDecoder, error) { return opus.NewDecoder(format) })
+}
+
+// networkOf carries the packets of another encoder, whose RTP clock runs at clock.
+func networkOf(t *testing.T, enc codec.AudioEncoder, clock int, open func() (codec.AudioDecoder, error)) *network {
+	format := codec.AudioFormat{Rate: rate, Channels: 1}
+	n := &network{t: t, enc: enc, step: uint32(clock / 50), air: map[int][]*rtp.Packet{}, late: func(int) int { return 20 }}
+	n.p = jitter.NewPlayout(jitter.PlayoutConfig{AudioFormat: format, ClockRate: clock}, open)
 	t.Cleanup(func() { enc.Close(); n.p.Close() })
 	return n
 }
@@ -63,7 +68,7 @@ func (n *network) run(length int) {
 				})
 			}
 			n.seq++
-			n.ts += rate / 50
+			n.ts += n.step
 		}
 		for _, p := range n.air[n.ms] {
 			n.p.Push(p, -20, now())

@@ -217,6 +217,10 @@ func (p *Playout) samples(d time.Duration) int {
 // decode appends what a parcel holds.
 func (p *Playout) decode(e parcel) {
 	v, ch := &p.pull, p.cfg.Channels
+	if e.noise {
+		p.pause(e)
+		return
+	}
 	n, err := v.decoder.decode(e.data, v.pcm)
 	v.running = true
 	v.rest = len(e.data) <= 2
@@ -231,6 +235,18 @@ func (p *Playout) decode(e parcel) {
 	v.fifo = append(v.fifo, pcm...)
 	v.end += int64(n)
 	v.length = n
+}
+
+// pause begins one that the sender has described. It has no length of its own.
+func (p *Playout) pause(e parcel) {
+	v := &p.pull
+	if v.decoder.comfort(e.data) != nil {
+		p.count(func(s *PlayoutStats) { s.Bad++ })
+		return
+	}
+	v.end, v.at = e.ts, e
+	v.at.data = nil
+	v.rest, v.made, v.comfort = true, 0, 0
 }
 
 // onset ends what was made up: real sound comes next. Behind silence it fades in.

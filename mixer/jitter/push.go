@@ -18,6 +18,16 @@ func (p *Playout) Push(pkt *rtp.Packet, level float64, now time.Time) {
 // PushCopies takes one packet that came with copies of those right before it,
 // the oldest first (RFC 2198).
 func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now time.Time) {
+	p.push(pkt, copies, level, false, now)
+}
+
+// PushNoise takes a packet that says how a pause sounds (RFC 3389, section 4),
+// for decoders that are a codec.Comforter.
+func (p *Playout) PushNoise(pkt *rtp.Packet, now time.Time) {
+	p.push(pkt, nil, silence, true, now)
+}
+
+func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Packets++
@@ -47,7 +57,7 @@ func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now
 	q.prepend(seq)
 	p.clock.Arrived(pkt.Timestamp, now)
 	p.last = unwrap32(p.last, pkt.Timestamp)
-	e := parcel{seq: seq, ts: p.scale(p.last), arrived: now, level: level}
+	e := parcel{seq: seq, ts: p.scale(p.last), arrived: now, level: level, noise: noise}
 	transit := now.Sub(p.epoch) - p.length(e.ts)
 	if p.arrival.far(transit) {
 		p.arrival.saw(transit, 1, now)

@@ -10,6 +10,7 @@ type parcel struct {
 	arrived time.Time
 	level   float64
 	copy    bool  // came inside a later packet
+	noise   bool  // describes a pause instead of sound
 	asks    uint8 // how often it was asked for; arrived is then the last time
 	data    []byte
 }

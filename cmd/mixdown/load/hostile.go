@@ -224,7 +224,7 @@ func (h *Hostile) session(ctx context.Context) error {
 func (h *Hostile) engine(t *tap) (*webrtc.API, error) {
 	media := &webrtc.MediaEngine{}
 	types := map[string]webrtc.PayloadType{"VP8": payloadVP8, "H264": payloadH264, "VP9": payloadVP9, "AV1": payloadAV1, "opus": payloadOpus}
-	for _, c := range h.codecs {
+	for _, c := range h.codecs.For(codec.Everybody) {
 		kind := webrtc.RTPCodecTypeVideo
 		if c.Kind == codec.Audio {
 			kind = webrtc.RTPCodecTypeAudio
