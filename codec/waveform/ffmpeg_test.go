@@ -55,11 +55,11 @@ func little(pcm []int16) []byte {
 // bit, and they decode what it makes.
 func TestAgainstFFmpeg(t *testing.T) {
 	for _, c := range []struct {
-		format  Format
-		codec   string // FFmpeg's encoder
-		muxer   string
-		rate    string
-		differ  float64 // share of bytes: the laws leave open which of two neighbours is nearest
+		format Format
+		codec  string // FFmpeg's encoder
+		muxer  string
+		rate   string
+		differ float64 // share of bytes: the laws leave open which of two neighbours is nearest
 	}{
 		{PCMU(), "pcm_mulaw", "mulaw", "8000", .03},
 		{PCMA(), "pcm_alaw", "alaw", "8000", .03},
