@@ -47,9 +47,9 @@ func startTURN(cfg Config, t *webrtc.Transport, secure net.Listener, log *slog.L
 	if r.creds.Secret, err = turnSecret(filepath.Join(cfg.DataDir, "turn.secret")); err != nil {
 		return r, err
 	}
-	places, relay := t.Places()
+	places, ends := t.Places()
 	if r.server, err = turn.New(turn.Config{
-		Credentials: r.creds, Peers: places, Relay: relay, Stream: t.Stream,
+		Credentials: r.creds, Peers: places, Relays: ends, Stream: t.Stream,
 		Allocations: cfg.TURN.Allocations, Bitrate: cfg.TURN.Bitrate,
 	}, log); err != nil {
 		return r, err

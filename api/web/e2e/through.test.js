@@ -47,6 +47,18 @@ async function join(page, link) {
 const shown = (page) =>
   page.getByTestId("mix").evaluate((v) => /** @type {HTMLVideoElement} */ (v).getVideoPlaybackQuality().totalVideoFrames).catch(() => 0);
 
+/** A firewall that lets nothing through but what is relayed. @param {import("playwright-core").Page} page */
+const relayOnly = (page) =>
+  page.addInitScript(() => {
+    const Before = RTCPeerConnection;
+    globalThis.RTCPeerConnection = class extends Before {
+      /** @param {RTCConfiguration} [c] */
+      constructor(c) {
+        super({ ...c, iceTransportPolicy: "relay" });
+      }
+    };
+  });
+
 /** Resolves when the picture moves, and stays so for half a second. @param {import("playwright-core").Page} page */
 async function plays(page) {
   await page.getByTestId("mix").waitFor();
@@ -103,8 +115,14 @@ test("no UDP: TCP, and the page says so", { skip }, async (t) => {
 });
 
 test("IPv6 only", { skip }, async (t) => {
-  const { joined } = await behind(t, { link: ["--ipv6-only"] });
+  const turn = await freePort(true);
+  const { joined, page, server, origin } = await behind(t, { link: ["--ipv6-only"], flags: ["--turn-addr", `:${turn}`] });
   t.diagnostic(`joined in ${joined} ms`);
+  const relayed = await (await /** @type {import("playwright-core").Browser} */ (page.context().browser()).newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+  await relayOnly(relayed);
+  const { join_key } = await server.room("relayed");
+  t.diagnostic(`relayed: joined in ${await join(relayed, `${origin}/r/relayed#${join_key}`)} ms`);
+  assert.match(await server.metrics(), /^mixdown_turn_allocations(\{[^}]*\})? [1-9]/m);
 });
 
 test("translators before the client, the server, and both", { skip }, async (t) => {
@@ -139,18 +157,7 @@ test("all but one TCP port blocked: relayed through TLS", { skip }, async (t) =>
   t.after(() => browser.close());
   for (const relayed of [false, true]) {
     const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-    if (relayed) {
-      // A firewall that looks into the port and lets nothing but TLS through.
-      await page.addInitScript(() => {
-        const Before = RTCPeerConnection;
-        globalThis.RTCPeerConnection = class extends Before {
-          /** @param {RTCConfiguration} [c] */
-          constructor(c) {
-            super({ ...c, iceTransportPolicy: "relay" });
-          }
-        };
-      });
-    }
+    if (relayed) await relayOnly(page);
     const joined = await join(page, `https://${link.server[0]}:${port}/r/through#${join_key}`);
     t.diagnostic(`${relayed ? "TURN over TLS" : "any way"}: joined in ${joined} ms`);
     await until("the page says TCP", async () => (await page.getByTestId("status").textContent())?.includes("using TCP"));

@@ -43,10 +43,12 @@ const (
 	data          // ChannelData, or a Send indication
 	request
 	peerRequest // a request that names peers
+	allocate    // a request for a relay address
 )
 
-// Types of messages with peers in them (RFC 8656, section 17).
+// Types of messages that the door reads (RFC 8656, section 17).
 const (
+	allocateRequest  = 0x0003
 	createPermission = 0x0008
 	channelBind      = 0x0009
 	send             = 0x0016
@@ -64,6 +66,8 @@ func classify(b []byte) kind {
 		return data
 	case t == createPermission || t == channelBind:
 		return peerRequest
+	case t == allocateRequest:
+		return allocate
 	case t&0x0110 == 0:
 		return request
 	}
@@ -92,8 +96,9 @@ func peers(m *stun.Message) (out []netip.AddrPort, ok bool) {
 }
 
 // forbidden reports whether a request names a peer that is not relayed to, and
-// the answer to it. A permission is for an address with all its ports.
-func (s *Server) forbidden(b []byte) (answer []byte, refuse bool) {
+// the answer to it; f is the family of the sender's relay address. A permission
+// is for an address with all its ports.
+func (s *Server) forbidden(b []byte, f family) (answer []byte, refuse bool) {
 	m := &stun.Message{Raw: append([]byte(nil), b...)}
 	if m.Decode() != nil {
 		return nil, true
@@ -108,15 +113,36 @@ func (s *Server) forbidden(b []byte) (answer []byte, refuse bool) {
 			fits = s.permits(p.Addr())
 		}
 		if !fits {
-			a, err := stun.Build(&stun.Message{TransactionID: m.TransactionID},
-				stun.NewType(m.Type.Method, stun.ClassErrorResponse), stun.CodeForbidden)
-			if err != nil {
-				return nil, true
-			}
-			return a.Raw, true
+			return refusal(m, stun.CodeForbidden), true
+		}
+		if f != anyFamily && familyOf(p.Addr()) != f {
+			return refusal(m, stun.CodePeerAddrFamilyMismatch), true
 		}
 	}
 	return nil, false
+}
+
+// ask notes which family an Allocate request wants, which pion does not look at,
+// and reports whether there is none such, and the answer.
+func (t *seat) ask(b []byte) (answer []byte, refuse bool) {
+	m := &stun.Message{Raw: append([]byte(nil), b...)}
+	if m.Decode() != nil {
+		return nil, true
+	}
+	f, ok := asked(m)
+	if !ok || !t.server.relayAt(f).IsValid() {
+		return refusal(m, stun.CodeAddrFamilyNotSupported), true
+	}
+	t.wish = f
+	return nil, false
+}
+
+func refusal(m *stun.Message, code stun.ErrorCode) []byte {
+	a, err := stun.Build(&stun.Message{TransactionID: m.TransactionID}, stun.NewType(m.Type.Method, stun.ClassErrorResponse), code)
+	if err != nil {
+		return nil
+	}
+	return a.Raw
 }
 
 // isRefusal reports whether a message to a client is an error of the kind that

@@ -27,13 +27,20 @@ type seat struct {
 	from netip.AddrPort
 	name string // as in the credentials
 	user string
+	wish family // of the relay address
 
 	mu      sync.Mutex
-	holders map[netip.AddrPort]string // who has an allocation, by which name
+	holders map[netip.AddrPort]holder // who has an allocation
+}
+
+// holder is whose an allocation is.
+type holder struct {
+	name   string // as in the credentials
+	family family // of its relay address
 }
 
 func newSeat(s *Server, transport string) *seat {
-	return &seat{server: s, transport: transport, holders: make(map[netip.AddrPort]string)}
+	return &seat{server: s, transport: transport, holders: make(map[netip.AddrPort]holder)}
 }
 
 // authenticate implements turn.AuthHandler: it gives the key that the request
@@ -42,7 +49,7 @@ func newSeat(s *Server, transport string) *seat {
 func (t *seat) authenticate(name, realm string, addr net.Addr) (key []byte, ok bool) {
 	from := addrPort(addr)
 	user, err := user(name, t.server.now())
-	if errors.Is(err, errExpired) && t.holder(from) == name {
+	if errors.Is(err, errExpired) && t.holder(from).name == name {
 		err = nil
 	}
 	if err != nil || realm != Realm {
@@ -52,7 +59,8 @@ func (t *seat) authenticate(name, realm string, addr net.Addr) (key []byte, ok b
 	return t.server.key(name), true
 }
 
-func (t *seat) holder(from netip.AddrPort) string {
+// holder returns the zero one for who has no allocation.
+func (t *seat) holder(from netip.AddrPort) holder {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.holders[from]
@@ -75,7 +83,8 @@ func (t *seat) AllocatePacketConn(_ string, port int) (net.PacketConn, net.Addr,
 		s.meter.badQuota.Inc()
 		return nil, nil, errQuota
 	}
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.cfg.Relay, 0)))
+	at := s.relayAt(t.wish) // the door has seen to it that there is one
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
 	if err != nil {
 		s.users.giveBack(a, s.now())
 		return nil, nil, fmt.Errorf("relay address: %w", err)
@@ -87,7 +96,7 @@ func (t *seat) AllocatePacketConn(_ string, port int) (net.PacketConn, net.Addr,
 		return nil, nil, net.ErrClosed
 	}
 	t.mu.Lock()
-	t.holders[t.from] = t.name
+	t.holders[t.from] = holder{t.name, familyOf(at)}
 	t.mu.Unlock()
 	s.meter.allocations.WithLabelValues(t.transport).Inc()
 	return r, c.LocalAddr(), nil
@@ -109,7 +118,7 @@ type relay struct {
 func (r *relay) WriteTo(b []byte, to net.Addr) (int, error) {
 	s := r.seat.server
 	at, ok := s.cfg.Peers[addrPort(to)]
-	if !ok {
+	if !ok || at.Addr().Is4() != addrPort(r.LocalAddr()).Addr().Is4() {
 		s.meter.badPeer.Inc()
 		return 0, errPeer
 	}

@@ -35,11 +35,11 @@ const maxConnections = 4096
 type Config struct {
 	Credentials Credentials
 	// Peers are the addresses that clients know the media port by, and where on
-	// this machine each of them is; no two in one place. All are IPv4.
+	// this machine each of them is; no two in one place.
 	Peers map[netip.AddrPort]netip.AddrPort
-	// Relay is the address of this machine that relay addresses are on, IPv4. They
-	// need not be reachable from outside.
-	Relay netip.Addr
+	// Relays are the addresses of this machine that relay addresses are on, at most
+	// one of each family. They need not be reachable from outside.
+	Relays []netip.Addr
 	// Allocations and Bitrate (bit/s, of each direction) are what one user may have.
 	// A browser makes an allocation for each URL and each of its own addresses.
 	Allocations int
@@ -55,6 +55,7 @@ type Server struct {
 	log   *slog.Logger
 	meter *meter
 	names map[netip.AddrPort]netip.AddrPort // Peers the other way round
+	usual family                            // of relay addresses
 	doors doors
 	users users
 
@@ -67,7 +68,7 @@ type Server struct {
 
 // New returns a server that serves nobody yet.
 func New(cfg Config, log *slog.Logger) (*Server, error) {
-	if cfg.Credentials.Secret == "" || cfg.Allocations < 1 || cfg.Bitrate < 1 || cfg.Stream == nil || !cfg.Relay.Is4() {
+	if cfg.Credentials.Secret == "" || cfg.Allocations < 1 || cfg.Bitrate < 1 || cfg.Stream == nil || len(cfg.Relays) == 0 {
 		return nil, errors.New("turn: secret, relay address, stream and quotas must all be given")
 	}
 	if cfg.Now == nil {
@@ -84,6 +85,10 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 			return nil, fmt.Errorf("turn: peers %v and %v are both at %v", name, other, at)
 		}
 		s.names[at] = name
+	}
+	s.usual = usualFamily(cfg.Peers)
+	if !s.relayAt(anyFamily).IsValid() {
+		return nil, errors.New("turn: no relay address in the family of the peers")
 	}
 	return s, nil
 }

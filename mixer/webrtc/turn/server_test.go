@@ -81,7 +81,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 
 	start := time.Now()
 	cfg := Config{
-		Credentials: r.creds, Relay: netip.MustParseAddr("127.0.0.1"),
+		Credentials: r.creds, Relays: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		Peers:       map[netip.AddrPort]netip.AddrPort{r.mediaAt: r.mediaAt, named: addrPort(second.LocalAddr())},
 		Allocations: 3, Bitrate: 100_000_000,
 		Stream: func(uint32) (tcp.Stream, bool) { return tcp.Stream{}, false },
@@ -515,7 +515,7 @@ func TestStreamNonsense(t *testing.T) {
 func TestPeersMustDiffer(t *testing.T) {
 	one := netip.MustParseAddrPort("127.0.0.1:7882")
 	_, err := New(Config{
-		Credentials: Credentials{"s"}, Relay: one.Addr(), Allocations: 1, Bitrate: 1,
+		Credentials: Credentials{"s"}, Relays: []netip.Addr{one.Addr()}, Allocations: 1, Bitrate: 1,
 		Stream: func(uint32) (tcp.Stream, bool) { return tcp.Stream{}, false },
 		Peers:  map[netip.AddrPort]netip.AddrPort{one: one, named: one},
 	}, discard)
@@ -527,13 +527,14 @@ func TestPeersMustDiffer(t *testing.T) {
 func FuzzDoor(f *testing.F) {
 	f.Add([]byte("\x40\x01\x00\x04abcd"))
 	f.Add(stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodChannelBind, stun.ClassRequest)).Raw)
+	f.Add(stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), stun.RawAttribute{Type: stun.AttrRequestedAddressFamily, Value: []byte{2, 0, 0, 0}}).Raw)
 	perm := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest))
 	_ = (&stun.XORMappedAddress{IP: net.IPv4(127, 0, 0, 1), Port: 7882}).AddToAs(perm, stun.AttrXORPeerAddress)
 	perm.WriteHeader()
 	f.Add(perm.Raw)
 	at := netip.MustParseAddrPort("127.0.0.1:7882")
 	s, err := New(Config{
-		Credentials: Credentials{"s"}, Relay: at.Addr(), Allocations: 1, Bitrate: 1,
+		Credentials: Credentials{"s"}, Relays: []netip.Addr{at.Addr()}, Allocations: 1, Bitrate: 1,
 		Stream: func(uint32) (tcp.Stream, bool) { return tcp.Stream{}, false },
 		Peers:  map[netip.AddrPort]netip.AddrPort{at: at},
 	}, discard)
@@ -547,11 +548,34 @@ func FuzzDoor(f *testing.F) {
 			}
 		}
 		isRefusal(b)
-		if answer, ok := s.admit(b, at, true); ok && answer != nil {
+		known := newSeat(s, "udp")
+		known.holders[at] = holder{"name", ipv4}
+		if answer, ok := known.admit(b, at); ok && answer != nil {
 			t.Fatal("answered and let through")
 		}
-		if _, ok := s.admit(b, at, false); ok && classify(b) != request {
+		if _, ok := newSeat(s, "udp").admit(b, at); ok && classify(b) != request && classify(b) != allocate {
 			t.Fatal("a stranger's message that is no request")
+		}
+	})
+}
+
+func FuzzUser(f *testing.F) {
+	now := time.Unix(1_700_000_000, 0)
+	f.Add("1700000001:ann")
+	f.Add("1700000000:ann:b")
+	f.Add("-1:")
+	f.Add("99999999999999999999:x")
+	f.Fuzz(func(t *testing.T, name string) {
+		who, err := user(name, now)
+		if err != nil {
+			return
+		}
+		if who == "" || len(who) > maxUser {
+			t.Fatalf("%q is %q", name, who)
+		}
+		again, _ := Credentials{"s"}.Make(who, now.Add(time.Hour))
+		if back, err := user(again, now); err != nil || back != who {
+			t.Fatalf("%q is %q, %v", again, back, err)
 		}
 	})
 }
@@ -560,15 +584,17 @@ func FuzzDoor(f *testing.F) {
 func BenchmarkBadLogin(b *testing.B) {
 	at := netip.MustParseAddrPort("127.0.0.1:7882")
 	s, err := New(Config{
-		Credentials: Credentials{"s"}, Relay: at.Addr(), Allocations: 1, Bitrate: 1,
+		Credentials: Credentials{"s"}, Relays: []netip.Addr{at.Addr()}, Allocations: 1, Bitrate: 1,
 		Stream: func(uint32) (tcp.Stream, bool) { return tcp.Stream{}, false },
+		Peers:  map[netip.AddrPort]netip.AddrPort{at: at},
 	}, discard)
 	if err != nil {
 		b.Fatal(err)
 	}
 	m := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
 	b.ReportAllocs()
+	seat := newSeat(s, "udp")
 	for range b.N {
-		s.admit(m.Raw, at, false)
+		seat.admit(m.Raw, at)
 	}
 }

@@ -18,15 +18,16 @@ const (
 	idleTimeout  = 3 * time.Minute  // ICE's consent alone says more than that
 )
 
-// admit decides whether a message goes on to pion. known says that its sender
-// has an allocation; answer is for the sender, empty if there is none.
-func (s *Server) admit(b []byte, from netip.AddrPort, known bool) (answer []byte, ok bool) {
-	k := classify(b)
+// admit decides whether a message goes on to pion. answer is for the sender,
+// empty if there is none.
+func (t *seat) admit(b []byte, from netip.AddrPort) (answer []byte, ok bool) {
+	s, k := t.server, classify(b)
+	has := t.holder(from)
 	if k == nonsense {
 		s.meter.badFrame.Inc()
 		return nil, false
 	}
-	if !known {
+	if has.name == "" {
 		if k == data || k == peerRequest {
 			s.meter.badRequest.Inc()
 			return nil, false
@@ -36,9 +37,15 @@ func (s *Server) admit(b []byte, from netip.AddrPort, known bool) (answer []byte
 			return nil, false
 		}
 	}
-	if k == peerRequest {
-		if answer, refuse := s.forbidden(b); refuse {
+	switch k {
+	case peerRequest:
+		if answer, refuse := s.forbidden(b, has.family); refuse {
 			s.meter.badPeer.Inc()
+			return answer, false
+		}
+	case allocate:
+		if answer, refuse := t.ask(b); refuse {
+			s.meter.badRequest.Inc()
 			return answer, false
 		}
 	}
@@ -62,7 +69,7 @@ func (d *datagrams) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		answer, ok := d.seat.server.admit(b[:n], from, d.seat.holder(from) != "")
+		answer, ok := d.seat.admit(b[:n], from)
 		if ok {
 			return n, net.UDPAddrFromAddrPort(from), nil
 		}
@@ -105,7 +112,7 @@ func newStream(s *Server, c net.Conn) *stream {
 func (t *stream) ReadFrom(b []byte) (int, net.Addr, error) {
 	s := t.seat.server
 	for {
-		known := t.seat.holder(t.from) != ""
+		known := t.seat.holder(t.from).name != ""
 		end := t.began.Add(loginTimeout)
 		if known {
 			end = s.now().Add(idleTimeout)
@@ -113,7 +120,7 @@ func (t *stream) ReadFrom(b []byte) (int, net.Addr, error) {
 		_ = t.conn.SetReadDeadline(end)
 		n, err := t.message(b)
 		if err == nil {
-			answer, ok := s.admit(b[:n], t.from, known)
+			answer, ok := t.seat.admit(b[:n], t.from)
 			if ok {
 				return n, t.conn.RemoteAddr(), nil
 			}
