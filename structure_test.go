@@ -39,6 +39,7 @@ var plan = []room{
 	{"mixer/webrtc/tcp", nil},
 	{"mixer/webrtc/turn", []string{"mixer/webrtc/tcp"}},
 	{"mixer/webrtc", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/webrtc/tcp", "codec"}},
+	{"mixer/sip", []string{"mixer", "mixer/jitter", "mixer/rtp", "codec"}},
 	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/outside", "codec"}}, // transports, inputs and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},
