@@ -131,10 +131,13 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, 
 	s := &Subscription{room: r, sink: sink, spec: spec}
 	takes := sink.Codecs()
 	s.video = r.server.common(codec.Video, takes)
-	if spec.Name == programme { // no matter which codec is the room's
-		slices.SortStableFunc(s.video, func(a, b *codec.Codec) int { return cmp.Compare(rank(takes, a), rank(takes, b)) })
+	sound := r.server.common(codec.Audio, takes)
+	if id.Role.hidden() { // no matter which codecs are the room's
+		own := func(a, b *codec.Codec) int { return cmp.Compare(rank(takes, a), rank(takes, b)) }
+		slices.SortStableFunc(s.video, own)
+		slices.SortStableFunc(sound, own)
 	}
-	if sound := r.server.common(codec.Audio, takes); len(sound) > 0 {
+	if len(sound) > 0 {
 		s.audio = sound[0]
 	}
 	if len(s.video) == 0 && s.audio == nil {
