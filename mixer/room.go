@@ -39,6 +39,7 @@ type Room struct {
 	dynamics  uint64        // fingerprint of what changes without an update
 	snapshots int           // being taken
 	savings   []Saving      // in order of steps; replaced, never changed
+	calls     []Call        // replaced, never changed
 	moveHold  time.Duration // of keyframes for those who change tier
 
 	lastLog atomic.Int64 // ns; media errors are logged once a second at most

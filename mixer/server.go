@@ -340,6 +340,16 @@ func (s *Server) SetSound(room string, level, denoise *bool) error {
 	})
 }
 
+// SetCalls tells a room's members of its telephone calls, which are not the
+// room's own.
+func (s *Server) SetCalls(room string, calls []Call) error {
+	return s.in(room, func(r *Room) error {
+		r.calls = calls
+		r.publishState()
+		return nil
+	})
+}
+
 // Tiers lists the names of the ladder, best first.
 func (s *Server) Tiers() []string {
 	var names []string

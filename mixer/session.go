@@ -1,6 +1,9 @@
 package mixer
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Errors of a signaler that callers branch on.
 var (
@@ -38,6 +41,7 @@ type State struct {
 	Streaming    bool          `json:"streaming"` // or sends it on
 	Layouts      []CanvasState `json:"layouts"`
 	Savings      []Saving      `json:"savings,omitempty"` // while the server's budget is spent, in order
+	Calls        []Call        `json:"calls,omitempty"`   // telephone calls, oldest first
 }
 
 // Member is one participant in a State.
@@ -77,3 +81,44 @@ type Tile struct {
 	W    int    `json:"w"`
 	H    int    `json:"h"`
 }
+
+// Call is one telephone call of a room.
+type Call struct {
+	ID       string    `json:"id"`
+	Room     string    `json:"room,omitempty"` // empty in the lobby
+	Outgoing bool      `json:"outgoing"`       // placed from the room
+	State    CallState `json:"state" enum:"dialing,ringing,asking,connected,held,ended"`
+	Peer     string    `json:"peer"`               // its address, or number
+	Name     string    `json:"name"`               // on the tile
+	Identity string    `json:"identity,omitempty"` // of the participant, once it is one
+	Code     int       `json:"code,omitempty"`     // status of RFC 3261 that it ended with
+	Reason   string    `json:"reason,omitempty"`   // why it ended
+	Started  time.Time `json:"started"`
+	Answered time.Time `json:"answered,omitzero"`
+}
+
+// CallState is how far a call is.
+type CallState string
+
+const (
+	CallDialing   CallState = "dialing"   // asked for, nothing heard yet
+	CallRinging   CallState = "ringing"   // there
+	CallAsking    CallState = "asking"    // answered; a voice asks for the PIN
+	CallConnected CallState = "connected" // in the room
+	CallHeld      CallState = "held"      // put on hold by the peer
+	CallEnded     CallState = "ended"
+)
+
+// CallOrder asks for a call from a room.
+type CallOrder struct {
+	To   string // an address or a number
+	From string // as the callee shall see it; empty: as configured
+	Name string // on the tile; empty: what the callee is called
+}
+
+// Errors of calls that callers branch on.
+var (
+	ErrNotAllowed = errors.New("configuration does not allow this call") // 403
+	ErrBadAddress = errors.New("no address to call")                     // 422
+	ErrNoCall     = errors.New("no such call")                           // 404
+)

@@ -32,6 +32,7 @@ func (r *Room) state() State {
 		}
 	}
 	st.Savings = r.savings
+	st.Calls = r.calls
 	for _, c := range r.canvases {
 		st.Layouts = append(st.Layouts, c.describe())
 	}

@@ -1,0 +1,253 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"mixdown/mixer"
+)
+
+// Intervals of RFC 3261, section 17.1.1.1.
+const (
+	t1 = 500 * time.Millisecond
+	t2 = 4 * time.Second
+)
+
+// invited answers an INVITE, the first or a later one.
+func (c *call) invited(req *sip.Request, tx sip.ServerTransaction, release func()) {
+	refuse := func(code int, reason string) {
+		c.respond(req, tx, code, reason)
+		release()
+	}
+	first := !c.answered
+	switch {
+	case c.server.response != nil:
+		refuse(500, "Another INVITE Is Not Acknowledged Yet") // section 14.2
+		return
+	case c.client.tx != nil:
+		refuse(491, "Request Pending")
+		return
+	case len(req.Body()) > 0 && !isSDP(req):
+		refuse(415, "Unsupported Media Type")
+		return
+	}
+	if first {
+		c.server.tx, c.server.release = tx, release
+		c.server.response = sip.NewResponseFromRequest(req, 480, "Temporarily Unavailable", nil)
+		_ = tx.OnCancel(func(*sip.Request) { // sipgo has answered both
+			select {
+			case c.cancels <- struct{}{}:
+			default:
+			}
+		})
+		trying := sip.NewResponseFromRequest(req, 100, "Trying", nil)
+		c.reply(tx, trying)
+	}
+
+	late := len(req.Body()) == 0
+	body, err := c.describe(string(req.Body()), late)
+	if err != nil {
+		code, reason := 500, "Internal Server Error"
+		switch {
+		case errors.Is(err, mixer.ErrBadOffer), errors.Is(err, mixer.ErrNoCodec):
+			code, reason = 488, "Not Acceptable Here"
+		case errors.Is(err, mixer.ErrBusy), errors.Is(err, mixer.ErrFull):
+			code, reason = 503, "Service Unavailable"
+		}
+		c.log.Info("offer not taken", "code", code, "error", err)
+		res := sip.NewResponseFromRequest(req, code, reason, nil)
+		res.AppendHeader(sip.NewHeader("Warning", `399 mixdown `+quote(clean(err.Error()))))
+		c.server.response = nil
+		c.reply(tx, res)
+		release()
+		if first {
+			c.over(ending{code, err.Error(), "server"})
+		}
+		return
+	}
+	if first {
+		c.reply(tx, sip.NewResponseFromRequest(req, 180, "Ringing", nil))
+	}
+	c.dialog.sees(req)
+	res := sip.NewResponseFromRequest(req, 200, "OK", []byte(body))
+	c.describeSelf(res)
+	res.AppendHeader(sip.NewHeader("Content-Type", accepts))
+	c.answerSession(req, res)
+	c.answered = true
+	c.server = pending{tx: tx, response: res, lateOffer: late, interval: t1, release: release}
+	c.reply(tx, res)
+	c.clock.in(alarmAnswer, t1)
+	c.clock.in(alarmAck, 64*t1)
+}
+
+// describe makes our side of the session: an answer, or an offer if there was
+// none. The first one makes the leg.
+func (c *call) describe(offer string, late bool) (string, error) {
+	if c.leg == nil && c.browser == "" {
+		if c.e.browsers != nil && isWebRTC([]byte(offer)) {
+			return c.browse(offer)
+		}
+		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr()})
+		if err != nil {
+			return "", err
+		}
+		c.leg = leg
+	}
+	if c.leg == nil {
+		return "", mixer.ErrBadOffer // a browser's session is agreed on once
+	}
+	if late {
+		return c.leg.Offer()
+	}
+	return c.leg.Answer(offer)
+}
+
+// browse makes a browser's offer a session of the WebRTC transport.
+func (c *call) browse(offer string) (string, error) {
+	who := mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
+	if err := c.e.rooms.Open(c.to.room); err != nil {
+		return "", err
+	}
+	if err := c.e.rooms.Admit(c.to.room, who); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(c.e.ctx, 10*time.Second)
+	defer cancel()
+	a, err := c.e.browsers.Offer(ctx, mixer.Session{Room: c.to.room, Identity: who, Publish: true, Receive: true}, offer)
+	if err != nil {
+		return "", err
+	}
+	c.browser = a.ID
+	c.clock.in(alarmWatch, time.Second)
+	return a.SDP, nil
+}
+
+// watchBrowser hangs up when the WebRTC session has ended.
+func (c *call) watchBrowser() {
+	if _, ok := c.e.browsers.Session(c.browser); !ok {
+		c.browser = ""
+		c.hangup(ending{200, "the session ended", "room"})
+		return
+	}
+	c.clock.in(alarmWatch, time.Second)
+}
+
+// describeSelf adds what every message that makes or moves a dialog says.
+func (c *call) describeSelf(m sip.Message) {
+	contact := c.dialog.contact
+	m.AppendHeader(&contact)
+	m.AppendHeader(sip.NewHeader("Allow", allowed))
+}
+
+// answerAgain sends the answer again until it is acknowledged (section
+// 13.3.1.4).
+func (c *call) answerAgain() {
+	if c.server.response == nil {
+		return
+	}
+	if err := c.server.tx.Respond(c.server.response); err != nil {
+		c.log.Debug("answer not sent again", "error", err)
+	}
+	c.server.interval = min(2*c.server.interval, t2)
+	c.clock.in(alarmAnswer, c.server.interval)
+}
+
+// acknowledged takes an ACK.
+func (c *call) acknowledged(ack *sip.Request) {
+	if c.server.response == nil || ack.CSeq().SeqNo != c.server.response.CSeq().SeqNo || !c.answered {
+		return // one for a refusal, or again
+	}
+	if c.server.lateOffer && c.leg != nil {
+		if err := c.leg.Accept(string(ack.Body())); err != nil {
+			c.settle()
+			c.hangup(ending{488, err.Error(), "server"})
+			return
+		}
+	}
+	c.confirm()
+}
+
+// confirm goes on after an acknowledgement.
+func (c *call) confirm() {
+	c.settle()
+	if c.end.code != 0 { // it had ended before
+		c.sendBye(c.end)
+		c.over(c.end)
+		return
+	}
+	if c.view().Answered.IsZero() {
+		c.begin()
+	}
+}
+
+// begin is the moment a call stands.
+func (c *call) begin() {
+	c.show(func(v *mixer.Call) { v.Answered = time.Now().UTC() })
+	c.e.count.begun()
+	if c.to.find || c.to.pin != "" {
+		c.ask()
+		return
+	}
+	c.enter(c.to.room)
+}
+
+// settle lets go of the peer's INVITE.
+func (c *call) settle() {
+	if c.server.release != nil {
+		c.server.release()
+	}
+	c.server = pending{}
+	delete(c.clock, alarmAnswer)
+	delete(c.clock, alarmAck)
+}
+
+// respondFinal refuses the first INVITE with what was kept for that.
+func (c *call) respondFinal(why ending) {
+	res := c.server.response
+	if res == nil {
+		return
+	}
+	if why.code >= 400 {
+		res.StatusCode, res.Reason = why.code, "Not Answered"
+	}
+	c.reply(c.server.tx, res)
+}
+
+// updated answers an UPDATE (RFC 3311).
+func (c *call) updated(req *sip.Request, tx sip.ServerTransaction) {
+	if interval, ok := sessionExpires(req); ok && interval < minInterval && supports(req, "timer") {
+		res := sip.NewResponseFromRequest(req, 422, "Session Interval Too Small", nil)
+		res.AppendHeader(sip.NewHeader("Min-SE", "90"))
+		c.reply(tx, res)
+		return
+	}
+	var body string
+	if len(req.Body()) > 0 {
+		if c.server.response != nil || c.client.tx != nil {
+			c.respond(req, tx, 491, "Request Pending")
+			return
+		}
+		if !isSDP(req) || c.leg == nil {
+			c.respond(req, tx, 488, "Not Acceptable Here")
+			return
+		}
+		var err error
+		if body, err = c.leg.Answer(string(req.Body())); err != nil {
+			c.log.Info("offer not taken", "error", err)
+			c.respond(req, tx, 488, "Not Acceptable Here")
+			return
+		}
+	}
+	c.dialog.sees(req)
+	res := sip.NewResponseFromRequest(req, 200, "OK", nil)
+	c.describeSelf(res)
+	if body != "" {
+		res.AppendHeader(sip.NewHeader("Content-Type", accepts))
+		res.SetBody([]byte(body))
+	}
+	c.answerSession(req, res)
+	c.reply(tx, res)
+}

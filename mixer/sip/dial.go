@@ -1,0 +1,531 @@
+package sip
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"mixdown/mixer"
+)
+
+// Dial places a call from a room and returns at once: what becomes of it shows
+// in the room's calls.
+func (e *Endpoint) Dial(ctx context.Context, room string, order mixer.CallOrder) (mixer.Call, error) {
+	uri, err := e.destination(order.To)
+	if err != nil {
+		e.count.dialRefused.Inc()
+		return mixer.Call{}, err
+	}
+	c := e.newCall()
+	c.outgoing, c.order, c.role, c.to = true, order, mixer.Participant, entry{room: room}
+	c.log = c.log.With("room", room)
+	c.login = e.credentials()
+	c.shown.Room, c.shown.Outgoing, c.shown.State, c.shown.Peer = room, true, mixer.CallDialing, plain(uri)
+	c.shown.Name = cmp.Or(clean(order.Name), clean(unescape(uri.User)), uri.Host)
+	if err := c.address(ctx, uri); err != nil {
+		return mixer.Call{}, fmt.Errorf("%w: %w", mixer.ErrBadAddress, err)
+	}
+	if c.leg, err = e.legs.New(e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr()}); err != nil {
+		return mixer.Call{}, fmt.Errorf("call %s: %w", plain(uri), err)
+	}
+	if e.ctx.Err() != nil || !e.calls.add(c, e.cfg.DialOut.Calls) {
+		c.leg.Close(mixer.ErrBusy)
+		return mixer.Call{}, fmt.Errorf("call %s: %w: as many are placed as may be", plain(uri), mixer.ErrBusy)
+	}
+	e.wg.Go(c.run)
+	e.tell(room)
+	return c.view(), nil
+}
+
+// destination makes an address of what somebody typed, and refuses whom
+// configuration does not let call.
+func (e *Endpoint) destination(to string) (sip.Uri, error) {
+	to = strings.TrimSpace(to)
+	domain := e.domain()
+	scheme, rest, ok := strings.Cut(to, ":")
+	switch {
+	case ok && (strings.EqualFold(scheme, "sip") || strings.EqualFold(scheme, "sips")) && rest != "":
+	case strings.Contains(to, "@"):
+		to = "sip:" + to
+	default:
+		number := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", "/", "", ".", "").Replace(strings.TrimPrefix(to, "tel:"))
+		if number == "" || strings.Trim(number, "+0123456789*#") != "" {
+			return sip.Uri{}, fmt.Errorf("%w: %.80q is neither an address, such as sip:user@host, nor a number", mixer.ErrBadAddress, to)
+		}
+		if domain == "" {
+			return sip.Uri{}, fmt.Errorf("%w: a number needs sip.registrar or sip.dial_out.proxy; give sip:user@host", mixer.ErrBadAddress)
+		}
+		to = "sip:" + strings.ReplaceAll(number, "#", "%23") + "@" + domain
+	}
+	uri, err := parseURI(to)
+	if err != nil || uri.Password != "" || strings.ContainsAny(uri.User, ";?&/") {
+		return uri, fmt.Errorf("%w: %.80q", mixer.ErrBadAddress, to)
+	}
+	uri.Headers = nil
+	transport, ok := uri.UriParams.Get("transport")
+	uri.UriParams = nil
+	if ok {
+		uri.UriParams.Add("transport", strings.ToLower(transport))
+	}
+	user, at := unescape(uri.User), strings.ToLower(strings.Trim(uri.Host, "[]"))
+	for _, pattern := range e.cfg.DialOut.Allow {
+		subject := user + "@" + at
+		if !strings.Contains(pattern, "@") {
+			if at != domain {
+				continue
+			}
+			subject = user
+		}
+		if ok, _ := path.Match(pattern, subject); ok {
+			return uri, nil
+		}
+	}
+	return uri, fmt.Errorf("%w: %s fits nothing in sip.dial_out.allow", mixer.ErrNotAllowed, plain(uri))
+}
+
+// domain is the host of bare numbers.
+func (e *Endpoint) domain() string {
+	for _, s := range []string{e.cfg.DialOut.Proxy, e.cfg.Registrar.uri()} {
+		if u, err := parseURI(s); err == nil {
+			return strings.ToLower(strings.Trim(u.Host, "[]"))
+		}
+	}
+	return ""
+}
+
+func (r *Registrar) uri() string {
+	if r == nil {
+		return ""
+	}
+	return r.URI
+}
+
+func (e *Endpoint) credentials() login {
+	l := login{e.cfg.DialOut.User, e.cfg.DialOut.Password}
+	if r := e.cfg.Registrar; l.user == "" && r != nil {
+		l = login{cmp.Or(r.Login, r.User), r.Password}
+	}
+	return l
+}
+
+// address fills in the dialog of a call that we place.
+func (c *call) address(ctx context.Context, to sip.Uri) error {
+	e := c.e
+	d := &c.dialog
+	d.target = to
+	if e.cfg.DialOut.Proxy != "" {
+		proxy, err := parseURI(e.cfg.DialOut.Proxy)
+		if err != nil {
+			return err
+		}
+		if !proxy.UriParams.Has("lr") {
+			proxy.UriParams.Add("lr", "")
+		}
+		d.routes = []string{"<" + proxy.String() + ">"}
+	} else if b := e.cfg.Registrar; b != nil && strings.EqualFold(to.Host, e.domain()) {
+		// The same way as the registration, which may name another transport.
+		registrar, err := parseURI(b.URI)
+		if err != nil {
+			return err
+		}
+		if t, ok := registrar.UriParams.Get("transport"); ok && !to.UriParams.Has("transport") {
+			d.target.UriParams.Add("transport", t)
+		}
+		if d.target.Port == 0 {
+			d.target.Port = registrar.Port
+		}
+	}
+	network, peer, err := d.next()
+	if err != nil {
+		return err
+	}
+	d.network, d.via, d.peer = network, network, peer
+	d.sentBy = netip.AddrPortFrom(e.local(resolve(ctx, peer)), e.port(network))
+	from, err := parseURI(cmp.Or(e.cfg.DialOut.From, e.cfg.Registrar.own(), "sip:"+url.PathEscape(c.to.room)+"@"+hostText(d.sentBy.Addr())))
+	if err != nil {
+		return err
+	}
+	d.local = sip.FromHeader{DisplayName: cmp.Or(clean(c.order.From), c.to.room), Address: from}
+	d.local.Params.Add("tag", randomHex(8))
+	d.remote = sip.FromHeader{Address: *to.Clone()}
+	d.remote.Address.UriParams = nil
+	d.callID = randomHex(12)
+	d.localSeq = 1 + uint32(time.Now().UnixNano())&0x3fff
+	d.contact = c.contact(from.User)
+	return nil
+}
+
+// own is the address that is registered.
+func (r *Registrar) own() string {
+	if r == nil {
+		return ""
+	}
+	u, err := parseURI(r.URI)
+	if err != nil {
+		return ""
+	}
+	return "sip:" + r.User + "@" + u.Host
+}
+
+// resolve finds an address of HOST:PORT, to know which way leads there. sipgo
+// looks up by itself where to send.
+func resolve(ctx context.Context, peer string) netip.AddrPort {
+	if a, err := netip.ParseAddrPort(peer); err == nil {
+		return a
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	name, _, _ := strings.Cut(peer, ":")
+	if ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name); err == nil && len(ips) > 0 {
+		return netip.AddrPortFrom(ips[0].Unmap(), uint16(sip.DefaultUdpPort))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 9) // the way out
+}
+
+func unescape(user string) string {
+	if u, err := url.PathUnescape(user); err == nil {
+		return u
+	}
+	return user
+}
+
+// attempts are the INVITEs that we send, one after the other.
+type attempts struct {
+	tx        sip.ClientTransaction
+	request   *sip.Request
+	ack       *sip.Request
+	logins    int
+	count     int  // of the nonce that was answered last
+	heard     bool // a provisional response: now it may be cancelled
+	unwanted  bool
+	cancelled bool
+	sent      sync.WaitGroup // requests on their way
+}
+
+func (a *attempts) responses() <-chan *sip.Response {
+	if a.tx == nil {
+		return nil
+	}
+	return a.tx.Responses()
+}
+
+func (a *attempts) lost() <-chan struct{} {
+	if a.tx == nil {
+		return nil
+	}
+	return a.tx.Done()
+}
+
+func (a *attempts) wait() { a.sent.Wait() }
+
+// dial sends the first INVITE.
+func (c *call) dial() {
+	offer, err := c.leg.Offer()
+	if err != nil {
+		c.over(ending{500, err.Error(), "server"})
+		return
+	}
+	req := c.dialog.request(sip.INVITE, c.e.guests.newBranch())
+	req.AppendHeader(sip.NewHeader("Allow", allowed))
+	req.AppendHeader(sip.NewHeader("Supported", "timer"))
+	req.AppendHeader(sip.NewHeader("Session-Expires", strconv.Itoa(int(c.e.cfg.SessionInterval.Seconds()))))
+	req.AppendHeader(sip.NewHeader("Content-Type", accepts))
+	req.SetBody([]byte(offer))
+	c.clock.in(alarmRing, c.e.cfg.DialOut.Ring)
+	c.invite(req)
+}
+
+// reinvite refreshes the session by an INVITE, for a peer that knows no UPDATE.
+func (c *call) reinvite(headers ...sip.Header) {
+	if c.leg == nil {
+		return
+	}
+	offer, err := c.leg.Offer()
+	if err != nil {
+		c.log.Warn("no offer to refresh the session with", "error", err)
+		return
+	}
+	req := c.dialog.request(sip.INVITE, c.e.guests.newBranch())
+	req.AppendHeader(sip.NewHeader("Allow", allowed))
+	req.AppendHeader(sip.NewHeader("Supported", "timer"))
+	for _, h := range headers {
+		req.AppendHeader(h)
+	}
+	req.AppendHeader(sip.NewHeader("Content-Type", accepts))
+	req.SetBody([]byte(offer))
+	c.invite(req)
+}
+
+// invite begins a transaction in the background: looking up and connecting
+// take their time.
+func (c *call) invite(req *sip.Request) {
+	c.e.prepare(req)
+	c.client.request, c.client.heard = req, false
+	c.client.sent.Go(func() {
+		ctx, cancel := context.WithTimeout(c.e.ctx, 10*time.Second)
+		defer cancel()
+		tx, err := c.e.client.TransactionRequest(ctx, req, asIs)
+		if err != nil {
+			c.post(func() { c.inviteFailed(503, err.Error()) })
+			return
+		}
+		tx.OnRetransmission(func(res *sip.Response) {
+			select {
+			case c.repeats <- res:
+			default:
+			}
+		})
+		if !c.post(func() { c.client.tx = tx }) {
+			tx.Terminate()
+		}
+	})
+}
+
+// inviteFailed takes the end of an INVITE of ours without success.
+func (c *call) inviteFailed(code int, reason string) {
+	c.client.tx = nil
+	switch {
+	case c.answered:
+		res := sip.NewResponse(code, reason)
+		c.refreshed(res, nil)
+	case c.client.unwanted:
+		c.over(c.end)
+	default:
+		c.over(ending{code, clean(reason), "callee"})
+	}
+}
+
+// unanswered is an INVITE whose transaction ended by itself.
+func (c *call) unanswered() {
+	err := c.client.tx.Err()
+	reason := "no answer"
+	if err != nil {
+		reason = err.Error()
+	}
+	c.inviteFailed(408, reason)
+}
+
+// response takes a response to our INVITE.
+func (c *call) response(res *sip.Response) {
+	switch {
+	case res.IsProvisional():
+		c.client.heard = true
+		if c.client.unwanted {
+			c.sendCancel()
+		} else if res.StatusCode > 100 && !c.answered {
+			c.show(func(v *mixer.Call) { v.State = mixer.CallRinging })
+		}
+	case res.IsSuccess():
+		c.accepted(res)
+	case (res.StatusCode == 401 || res.StatusCode == 407) && c.client.logins < 2 && !c.client.unwanted && c.login.user != "":
+		c.inviteAgain(func(req *sip.Request) error { return c.authorize(req, res) })
+	case res.StatusCode == 422 && c.client.logins < 3 && !c.client.unwanted:
+		c.client.logins++
+		c.inviteAgain(func(req *sip.Request) error {
+			least := header(res, "Min-SE", "")
+			if _, err := strconv.ParseUint(least, 10, 31); err != nil {
+				return fmt.Errorf("422 without Min-SE")
+			}
+			req.RemoveHeader("Session-Expires")
+			req.AppendHeader(sip.NewHeader("Session-Expires", least))
+			req.AppendHeader(sip.NewHeader("Min-SE", least))
+			return nil
+		})
+	default:
+		c.inviteFailed(res.StatusCode, cmp.Or(reasonText(res), res.Reason, "refused"))
+	}
+}
+
+// inviteAgain sends the INVITE once more, changed.
+func (c *call) inviteAgain(change func(*sip.Request) error) {
+	old := c.client.request
+	req := c.again(old)
+	if err := change(req); err != nil {
+		c.inviteFailed(401, err.Error())
+		return
+	}
+	c.client.tx = nil
+	c.invite(req)
+}
+
+// again copies a request of the dialog under a new number.
+func (c *call) again(old *sip.Request) *sip.Request {
+	req := old.Clone()
+	req.RemoveHeader("Via")
+	req.RemoveHeader("User-Agent")
+	req.PrependHeader(c.dialog.viaHeader(c.e.guests.newBranch()))
+	c.dialog.localSeq++
+	req.ReplaceHeader(&sip.CSeqHeader{SeqNo: c.dialog.localSeq, MethodName: req.Method})
+	return req
+}
+
+// authorize answers the challenge of a response.
+func (c *call) authorize(req *sip.Request, res *sip.Response) error {
+	c.client.logins++
+	return authorize(req, res, c.login)
+}
+
+// authorize adds to a request what answers a challenge: the first one that can
+// be, they come in the peer's order of preference.
+func authorize(req *sip.Request, res *sip.Response, l login) error {
+	asked, answer := "WWW-Authenticate", "Authorization"
+	if res.StatusCode == 407 {
+		asked, answer = "Proxy-Authenticate", "Proxy-Authorization"
+	}
+	err := fmt.Errorf("%d without a challenge that can be answered", res.StatusCode)
+	for _, h := range res.GetHeaders(asked) {
+		f, ok := parseDigest(h.Value())
+		if !ok {
+			continue
+		}
+		var value string
+		if value, err = l.credentials(f, req.Method.String(), req.Recipient.String(), req.Body(), 1); err == nil {
+			req.RemoveHeader(answer)
+			req.AppendHeader(sip.NewHeader(answer, value))
+			return nil
+		}
+	}
+	return err
+}
+
+// accepted takes the 2xx to an INVITE of ours.
+func (c *call) accepted(res *sip.Response) {
+	first := !c.answered
+	if first {
+		c.dialog.joins(res)
+		c.answered = true
+		c.updates = allows(res, sip.UPDATE)
+		delete(c.clock, alarmRing)
+		delete(c.clock, alarmGiveUp)
+	} else {
+		c.dialog.sees(res)
+	}
+	c.client.tx = nil
+	c.client.ack = c.dialog.acknowledge(c.client.request, c.e.guests.newBranch())
+	c.sendAck(c.client.ack)
+	if c.client.unwanted {
+		c.sendBye(c.end)
+		c.over(c.end)
+		return
+	}
+	if err := c.leg.Accept(string(res.Body())); err != nil {
+		c.hangup(ending{488, err.Error(), "server"})
+		return
+	}
+	if !first {
+		c.refreshed(res, nil)
+		return
+	}
+	c.learnSession(res)
+	c.begin()
+}
+
+// joins completes the dialog by the response that makes it (section 12.1.2).
+func (d *dialog) joins(res *sip.Response) {
+	d.remote = party(sip.FromHeader(*res.To()))
+	if routes := routeSet(res, true); len(routes) > 0 || len(d.routes) > 0 {
+		d.routes = routes
+	}
+	d.sees(res)
+	network, peer, err := d.next()
+	switch {
+	case err != nil: // where the INVITE went is better than nowhere
+	case network == d.network && network != "UDP" && len(d.routes) == 0:
+		// The connection is there, and the only one that is sure to work.
+	default:
+		d.network, d.via, d.peer = network, network, peer
+	}
+}
+
+// acknowledge makes the ACK of a 2xx (section 13.2.2.4).
+func (d *dialog) acknowledge(invite *sip.Request, branch string) *sip.Request {
+	seq := d.localSeq
+	d.localSeq = invite.CSeq().SeqNo
+	ack := d.request(sip.ACK, branch)
+	d.localSeq = seq
+	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+		sip.CopyHeaders(name, invite, ack)
+	}
+	return ack
+}
+
+func (c *call) sendAck(ack *sip.Request) {
+	req := ack.Clone()
+	c.e.prepare(req)
+	c.client.sent.Go(func() {
+		if err := c.e.client.WriteRequest(req, asIs); err != nil {
+			c.log.Debug("ACK not sent", "error", err)
+		}
+	})
+}
+
+// repeated takes a 2xx that came again, or from another telephone that was
+// faster than it should (section 13.2.2.4): that one is hung up.
+func (c *call) repeated(res *sip.Response) {
+	if c.client.ack == nil || res.To() == nil {
+		return
+	}
+	tag, _ := res.To().Params.Get("tag")
+	if tag == c.dialog.remoteTag() {
+		c.sendAck(c.client.ack)
+		return
+	}
+	other := c.dialog
+	other.joins(res)
+	c.sendAck(other.acknowledge(c.client.request, c.e.guests.newBranch()))
+	bye := other.request(sip.BYE, c.e.guests.newBranch())
+	bye.AppendHeader(reasonHeader(ending{200, "answered elsewhere", ""}))
+	c.do(bye, nil)
+}
+
+// giveUp ends a call that nobody has answered (section 9.1).
+func (c *call) giveUp(why ending) {
+	if c.e.ctx.Err() != nil {
+		if c.client.heard {
+			c.sendCancel()
+		}
+		c.over(why)
+		return
+	}
+	if c.client.unwanted {
+		return
+	}
+	c.client.unwanted, c.end = true, why
+	delete(c.clock, alarmRing)
+	c.clock.in(alarmGiveUp, 5*time.Second)
+	if c.client.heard {
+		c.sendCancel()
+	}
+}
+
+func (c *call) sendCancel() {
+	if c.client.cancelled {
+		return
+	}
+	c.client.cancelled = true
+	invite := c.client.request
+	req := sip.NewRequest(sip.CANCEL, *invite.Recipient.Clone())
+	req.AppendHeader(invite.Via().Clone())
+	sip.CopyHeaders("Route", invite, req)
+	hops := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&hops)
+	for _, name := range []string{"From", "To", "Call-ID"} {
+		sip.CopyHeaders(name, invite, req)
+	}
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
+	req.AppendHeader(reasonHeader(c.end))
+	req.SetBody(nil)
+	req.SetTransport(invite.Transport())
+	req.SetDestination(invite.Destination())
+	c.do(req, nil)
+}
