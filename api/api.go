@@ -58,6 +58,16 @@ type Rooms interface {
 	Snapshot(ctx context.Context, room string) (image.Image, error)
 }
 
+// Inputs plays things into rooms.
+type Inputs interface {
+	PlayIn(ctx context.Context, room string, q mixer.InputRequest) (mixer.InputState, error)
+	Announce(ctx context.Context, room string, q mixer.InputRequest) (mixer.InputState, error)
+	Inputs(room string) []mixer.InputState
+	Input(room, id string) (mixer.InputState, error)
+	ChangeInput(room, id string, c mixer.InputChange) (mixer.InputState, error)
+	RemoveInput(room, id string) error
+}
+
 // ICEServer is one STUN or TURN server for clients, in the shape of a
 // browser's RTCIceServer.
 type ICEServer struct {
@@ -72,6 +82,7 @@ type Config struct {
 	Keys     Keys
 	Signaler Signaler
 	Rooms    Rooms
+	Inputs   Inputs // nil: nothing is played in
 	Registry *Registry
 	Gatherer prometheus.Gatherer
 	Page     fs.FS // the built join page; without an index.html a note stands in for it

@@ -81,6 +81,16 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoTier):
 		return newProblem(http.StatusBadRequest, "%v; the join answer and GET /api/v1/rooms/{room} list the tiers", err)
+	case errors.Is(err, mixer.ErrRefused):
+		return forbidden("%v", err)
+	case errors.Is(err, mixer.ErrBadInput):
+		return newProblem(http.StatusUnprocessableEntity, "%v", err)
+	case errors.Is(err, mixer.ErrNotNow):
+		return newProblem(http.StatusConflict, "%v", err)
+	case errors.Is(err, mixer.ErrTooMany):
+		return newProblem(http.StatusTooManyRequests, "%v; end one first", err).with("Retry-After", "10")
+	case errors.Is(err, mixer.ErrNoInput):
+		return newProblem(http.StatusNotFound, "%v", err)
 	case errors.Is(err, mixer.ErrForbidden), errors.Is(err, mixer.ErrRemoved):
 		return forbidden("%v", err)
 	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession):

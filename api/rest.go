@@ -47,6 +47,9 @@ func (a *API) restRoutes() {
 	a.roomRoutes()
 	a.participantRoutes()
 	a.tierRoutes()
+	if a.cfg.Inputs != nil {
+		a.inputRoutes()
+	}
 }
 
 // guard checks the token of guarded operations and tells handlers what they

@@ -21,6 +21,9 @@ type Publication struct {
 	src  Source
 	slot slot
 
+	plays   Played
+	playing bool // plays, and is no person
+
 	wanted  atomic.Bool // is on a canvas
 	resting atomic.Bool // is only to be seen in stills
 
@@ -48,7 +51,11 @@ type Publication struct {
 }
 
 func newPublication(r *Room, who *member, src Source) *Publication {
-	return &Publication{room: r, who: who, src: src, waitKey: true, limiter: newLimiter(r.server.cfg.Limits)}
+	p := &Publication{room: r, who: who, src: src, waitKey: true, limiter: newLimiter(r.server.cfg.Limits)}
+	if player, ok := src.(Player); ok {
+		p.plays, p.playing = player.Plays(), true
+	}
+	return p
 }
 
 // WriteUnit hands over one whole access unit in decoding order. It never

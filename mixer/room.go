@@ -40,6 +40,7 @@ type Room struct {
 	snapshots int           // being taken
 	savings   []Saving      // in order of steps; replaced, never changed
 	calls     []Call        // replaced, never changed
+	inputs    []InputState  // likewise
 	moveHold  time.Duration // of keyframes for those who change tier
 
 	lastLog atomic.Int64 // ns; media errors are logged once a second at most

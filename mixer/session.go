@@ -40,6 +40,7 @@ type State struct {
 	Recording    bool          `json:"recording"` // somebody keeps what is seen and heard
 	Streaming    bool          `json:"streaming"` // or sends it on
 	Layouts      []CanvasState `json:"layouts"`
+	Inputs       []InputState  `json:"inputs,omitempty"`  // what is played into the room; positions are those of the last change
 	Savings      []Saving      `json:"savings,omitempty"` // while the server's budget is spent, in order
 	Calls        []Call        `json:"calls,omitempty"`   // telephone calls, oldest first
 }
@@ -49,6 +50,7 @@ type Member struct {
 	ID        string  `json:"id"`
 	Name      string  `json:"name"`
 	Role      Role    `json:"role"`
+	Kind      string  `json:"kind,omitempty"` // "input" or "announcement"; absent: a person
 	Publishes bool    `json:"publishes"`
 	Receives  bool    `json:"receives"`
 	Audio     bool    `json:"audio"`  // sends sound and is not muted

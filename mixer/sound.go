@@ -27,6 +27,8 @@ type soundSeat struct {
 	sub   *Subscription // nil: hears nothing
 	tone  int           // that fits its link, index of SoundSpec.Tones
 	loss  int           // too, index of SoundSpec.losses
+
+	played, over bool // see Played
 }
 
 // soundClock pulls everybody's sound every 20 ms, mixes it and hands it out.
@@ -147,7 +149,7 @@ func (s *soundClock) adjust() {
 		switch {
 		case l.strip == nil:
 		case spec.Denoise && l.strip.Denoiser == nil:
-			l.strip.Denoiser = s.denoiser()
+			l.strip.Denoiser = s.denoiser(l)
 		case !spec.Denoise && l.strip.Denoiser != nil:
 			l.strip.Denoiser.Close()
 			l.strip.Denoiser = nil
@@ -178,9 +180,12 @@ func (s *soundClock) seat() {
 		switch {
 		case l.voice != nil && l.strip == nil:
 			l.strip = s.bus.Add()
-			l.strip.Denoiser = s.denoiser()
+			l.strip.Denoiser = s.denoiser(l)
 		case l.voice == nil && l.strip != nil:
 			s.unstrip(l)
+		}
+		if l.strip != nil {
+			l.strip.Played, l.strip.Over = l.played, l.over
 		}
 		s.legs = append(s.legs, l)
 	}
@@ -207,10 +212,10 @@ func (s *soundClock) unstrip(l *leg) {
 	l.who.behind.Store(int64(noSound))
 }
 
-// denoiser opens one sender's denoiser, nil if the room has none.
-func (s *soundClock) denoiser() audio.Denoiser {
+// denoiser opens one sender's denoiser, nil if it is to have none.
+func (s *soundClock) denoiser(l *leg) audio.Denoiser {
 	cfg := s.room.server.cfg
-	if !s.set.Denoise {
+	if !s.set.Denoise || l.played {
 		return nil
 	}
 	d, err := cfg.NewDenoiser(soundRate, cfg.Sound.Channels)

@@ -31,8 +31,7 @@ func (r *Room) state() State {
 			st.Speaker = m.id.ID
 		}
 	}
-	st.Savings = r.savings
-	st.Calls = r.calls
+	st.Savings, st.Calls, st.Inputs = r.savings, r.calls, r.inputs
 	for _, c := range r.canvases {
 		st.Layouts = append(st.Layouts, c.describe())
 	}
@@ -49,7 +48,7 @@ func (r *Room) describe(m *member, now time.Time) Member {
 	}
 	if p := m.pub; p != nil {
 		ask := m.ask
-		d.Ask = &ask
+		d.Ask, d.Kind = &ask, p.plays.Kind
 		d.Audio = p.src.Voice() != nil && !m.silenced()
 		w, h, at := p.slot.size()
 		d.Width, d.Height = w, h

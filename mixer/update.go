@@ -41,11 +41,11 @@ func (r *Room) update() {
 	r.publishState()
 }
 
-// publishers returns those who send something, in order of arrival.
+// publishers returns those who have a place on the canvases, in order of arrival.
 func (r *Room) publishers() []*member {
 	var people []*member
 	for _, m := range r.members {
-		if m.pub != nil {
+		if m.pub != nil && !m.pub.plays.Tileless {
 			people = append(people, m)
 		}
 	}
@@ -241,6 +241,7 @@ func (r *Room) updateSound() {
 		}
 		if m.pub != nil {
 			leg.voice = m.pub.src.Voice()
+			leg.played, leg.over = m.pub.playing, m.pub.plays.Over
 		}
 		legs = append(legs, leg)
 	}

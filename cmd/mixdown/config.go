@@ -21,6 +21,7 @@ import (
 	"mixdown/codec/speex"
 	"mixdown/mixer"
 	"mixdown/mixer/audio"
+	"mixdown/mixer/outside"
 	"mixdown/mixer/webrtc"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 	Ladder  []TierConfig  `koanf:"ladder"` // best first; the first is the default
 	Sound   SoundConfig   `koanf:"sound"`
 	Limits  LimitsConfig  `koanf:"limits"`
+	Inputs  InputsConfig  `koanf:"inputs"`
 }
 
 // LogConfig says what is logged, and how.
@@ -177,6 +179,15 @@ type LimitsConfig struct {
 	Addresses int     `koanf:"addresses"` // that one session is spoken to from
 }
 
+// InputsConfig is what may be played into rooms.
+type InputsConfig struct {
+	Folder  string        `koanf:"folder"` // of files; empty: none
+	Allow   []string      `koanf:"allow"`  // addresses outside: see outside.Parse
+	Max     int           `koanf:"max"`    // at once
+	PerRoom int           `koanf:"per_room"`
+	GiveUp  time.Duration `koanf:"give_up"` // how long a source that died is looked for
+}
+
 // Default returns the configuration of a server nobody configured.
 func Default() Config {
 	m := mixer.DefaultConfig()
@@ -191,6 +202,7 @@ func Default() Config {
 		TURN:    TURNConfig{Allocations: 64, Bitrate: 8_000_000},
 		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
 		Sound:   soundConfig(m.Sound),
+		Inputs:  InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
 	}
 	w := webrtc.DefaultLimits()
 	c.Limits = LimitsConfig{
@@ -303,6 +315,15 @@ func (c Config) Validate() error {
 		if n < 0 {
 			bad("limits.%s: %d is under 0; 0 is no limit", key, n)
 		}
+	}
+	if _, err := outside.Parse(c.Inputs.Allow); err != nil {
+		bad("inputs.allow%w", err)
+	}
+	if c.Inputs.Max < 0 || c.Inputs.PerRoom < 0 {
+		bad("inputs.max and inputs.per_room: are not under 0")
+	}
+	if c.Inputs.GiveUp < 0 {
+		bad("inputs.give_up: %v is under 0", c.Inputs.GiveUp)
 	}
 	if c.Rooms.TokenTTL < time.Minute {
 		bad("rooms.token_ttl: %v is under a minute", c.Rooms.TokenTTL)

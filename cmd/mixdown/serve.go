@@ -132,9 +132,15 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("turn", relay.Close)
 
+	inputs, err := startInputs(cfg, rooms, log)
+	if err != nil {
+		return err
+	}
+	stop.push("inputs", inputs.Close)
+
 	metrics := prometheus.NewRegistry()
 	control, err := api.New(api.Config{
-		Keys: keys, Signaler: transport, Rooms: rooms, Registry: registry, Gatherer: metrics, Page: page,
+		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
 		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
 		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
 	}, log)
@@ -145,7 +151,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 
 	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		rooms, transport, control,
+		rooms, transport, control, inputs,
 	) {
 		if err := metrics.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)

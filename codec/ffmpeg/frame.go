@@ -31,7 +31,11 @@ import (
 // wrap hands out av's planes as they are. The frame owns av from then on, also
 // when there is an error.
 func wrap(av *astiav.Frame) (*codec.Frame, error) {
-	c := (*C.AVFrame)(av.UnsafePointer())
+	return view((*C.AVFrame)(av.UnsafePointer()), av.Free)
+}
+
+// view is wrap for a frame of libavutil's own, which free frees.
+func view(c *C.AVFrame, free func()) (*codec.Frame, error) {
 	full := c.color_range == C.AVCOL_RANGE_JPEG
 	switch c.format {
 	case C.AV_PIX_FMT_YUV420P:
@@ -39,14 +43,14 @@ func wrap(av *astiav.Frame) (*codec.Frame, error) {
 		full = true
 	default:
 		name := C.GoString(C.av_get_pix_fmt_name(int32(c.format)))
-		av.Free()
+		free()
 		return nil, fmt.Errorf("pixel format %s is not supported, only 8-bit 4:2:0 (yuv420p, yuvj420p)", name)
 	}
 	if c.width <= 0 || c.height <= 0 || c.linesize[0] <= 0 || c.linesize[1] <= 0 || c.linesize[1] != c.linesize[2] {
-		av.Free()
+		free()
 		return nil, fmt.Errorf("picture of %dx%d with strides %v", c.width, c.height, c.linesize[:3])
 	}
-	f := codec.WrapFrame(av.Free)
+	f := codec.WrapFrame(free)
 	f.Width, f.Height = int(c.width), int(c.height)
 	f.YStride, f.UVStride = int(c.linesize[0]), int(c.linesize[1])
 	f.FullRange = full

@@ -101,6 +101,13 @@ type Strip struct {
 	Silent bool    // PCM is all zeros
 	Ahead  float64 // dBov of what waits in the jitter buffer, Silence if unknown
 
+	// Played is sound that was made to be heard as it is, such as a film's: it
+	// is open whenever it is not silent, beside the MaxOpen voices, is not
+	// levelled, and never the speaker.
+	Played bool
+	// Over turns down all others while the strip is open: an announcement.
+	Over bool
+
 	Open     bool    // in the sum of this tick, hears its own Minus
 	Level    float64 // dBov RMS of this tick, -127 to 0 (RFC 6464)
 	Speaking bool    // for showing: lasts a little longer than the sound
@@ -135,6 +142,7 @@ type Bus struct {
 	limiter limiter
 	speaker speaker
 	crowd   crowd
+	duck    duck
 }
 
 // NewBus returns a Bus without strips. cfg must be valid once its defaults are
@@ -151,6 +159,7 @@ func NewBus(cfg Config) *Bus {
 		mix:     make([]int16, n),
 		limiter: newLimiter(cfg, newInterpolator()),
 		speaker: newSpeaker(),
+		duck:    duck{gain: 1},
 	}
 }
 
@@ -209,6 +218,7 @@ func (b *Bus) Step() {
 		b.crowd.listen(b.strips)
 		common = b.crowd.gain
 	}
+	b.duck.listen(b.strips)
 	copy(b.sum, b.rest)
 	clear(b.rest)
 	for _, s := range b.strips {
@@ -241,6 +251,10 @@ func (b *Bus) listen(s *Strip) {
 	} else {
 		s.voicing.pause()
 	}
+	if s.Played {
+		s.gate.pass(s.Level)
+		return
+	}
 	if s.gate.listen(b.cfg, s.Level, s.Ahead) {
 		s.activity.forget()
 	}
@@ -259,8 +273,14 @@ func (b *Bus) listen(s *Strip) {
 // add puts s into the sum if it is open.
 func (b *Bus) add(s *Strip, common float64) {
 	from, to := s.gain, common
-	if b.cfg.Level {
+	switch {
+	case s.Played:
+		to = 1
+	case b.cfg.Level:
 		to *= math.Pow(10, s.level.gain/20)
+	}
+	if !s.Over {
+		to *= b.duck.gain
 	}
 	was := s.in
 	s.gain, s.in = to, nil

@@ -43,15 +43,27 @@ func (g *gate) listen(cfg Config, level, ahead float64) (noise bool) {
 	return was && !g.voiced && g.heard.level > before+floorSpread
 }
 
+// pass takes one tick of what is played, which is open for as long as there is any
+// sound.
+func (g *gate) pass(level float64) {
+	g.active, g.voiced, g.loud = level > Silence, level > Silence, level
+	if g.active {
+		g.quiet = 0
+	} else if g.quiet < math.MaxInt32 {
+		g.quiet++
+	}
+}
+
 // loudFrom is the level from which a sub-unit counts as loud, dBov.
 func (g *gate) loudFrom(cfg Config) float64 {
 	return max(cfg.Threshold, g.heard.level+loudAbove, g.loud-loudRange)
 }
 
-// decide opens and closes strips for this tick. Open ones that were active
-// lately stay; free places go to the loudest; when there are none, at most one
-// newcomer a tick takes the place of the quietest holder, which fades out in
-// that same tick: for its length there is one more than MaxOpen.
+// decide opens and closes strips for this tick. What is played comes and goes as
+// it sounds. Of the voices, open ones that were active lately stay; free places go
+// to the loudest; when there are none, at most one newcomer a tick takes the place
+// of the quietest holder, which fades out in that same tick: for its length there
+// is one more than MaxOpen.
 func (b *Bus) decide() {
 	hold := int(b.cfg.Hold / Tick)
 	open := 0
@@ -62,9 +74,14 @@ func (b *Bus) decide() {
 			s.Open, s.fade = false, fadeNone
 		case s.gate.quiet <= hold:
 			s.fade = fadeNone
-			open++
+			if !s.Played {
+				open++
+			}
 		default:
 			s.fade = fadeOut
+		}
+		if s.Played && !s.Open && s.gate.active {
+			s.Open, s.fade = true, fadeIn
 		}
 	}
 	for open < b.cfg.MaxOpen {
@@ -90,7 +107,7 @@ func (b *Bus) decide() {
 func (b *Bus) loudest(wants func(*Strip) bool) *Strip {
 	var best *Strip
 	for _, s := range b.strips {
-		if !s.Open && wants(s) && (best == nil || s.gate.loud > best.gate.loud) {
+		if !s.Open && !s.Played && wants(s) && (best == nil || s.gate.loud > best.gate.loud) {
 			best = s
 		}
 	}
@@ -102,7 +119,7 @@ func (b *Bus) loudest(wants func(*Strip) bool) *Strip {
 func (b *Bus) quietest() *Strip {
 	var worst *Strip
 	for _, s := range b.strips {
-		if !s.Open || s.fade != fadeNone {
+		if !s.Open || s.Played || s.fade != fadeNone {
 			continue
 		}
 		if worst == nil || s.yields(worst) {

@@ -61,7 +61,7 @@ func (c *crowd) listen(strips []*Strip) {
 	for _, s := range strips {
 		const share = float64(Tick) / float64(crowdTime)
 		e := 0.0
-		if s.Open {
+		if s.Open && !s.Played {
 			e = power(s.Level + s.level.gain)
 		}
 		s.loud += (e - s.loud) * share

@@ -1,0 +1,455 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mixdown/mixer"
+)
+
+func playing(st mixer.InputState) bool { return st.State == mixer.InputPlaying && st.Position > 0.3 }
+
+func yes(b bool) *bool { return &b }
+
+// TestFile plays a film to its end, with all that can be done to it on the way.
+func TestFile(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.film("film.mp4", "red")
+	e := s.listen(false)
+	st := s.play(mixer.InputRequest{File: "film.mp4", Loop: true, Name: "Film"})
+	if st.Duration < 1.9 || st.Duration > 2.1 || st.Pictures != "h264" || st.Sound != "aac" || st.Width != 320 || st.Height != 180 {
+		t.Errorf("opened as %+v", st)
+	}
+	s.until(st.ID, 5*time.Second, func(st mixer.InputState) bool { return st.Repetitions > 0 && st.Position > 0.8 })
+	if r, g, b := s.colour(); r < 200 || g > 60 || b > 60 {
+		t.Errorf("the tile is %d,%d,%d and not red", r, g, b)
+	}
+	// sine's amplitude is 1/8, by 0.8: -20 dB, RMS -23.
+	if level := e.tone(1000, 600*time.Millisecond); math.Abs(level+23) > 1.5 {
+		t.Errorf("the tone has %.1f dBov", level)
+	}
+	state, err := s.rooms.State("a")
+	if err != nil || len(state.Participants) != 2 || len(state.Inputs) != 1 {
+		t.Fatalf("state %+v %v", state, err)
+	}
+	if m := state.Participants[1]; m.Name != "Film" || m.Kind != "input" || !m.Video || !m.Audio || !m.Open {
+		t.Errorf("the participant is %+v", m)
+	}
+
+	volume := 0.25
+	if _, err := s.inputs.ChangeInput("a", st.ID, mixer.InputChange{Volume: &volume}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(700 * time.Millisecond)
+	if level := e.tone(1000, 300*time.Millisecond); math.Abs(level+35) > 1.5 {
+		t.Errorf("at a quarter the tone has %.1f dBov", level)
+	}
+	if _, err := s.inputs.ChangeInput("a", st.ID, mixer.InputChange{Paused: yes(true)}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(700 * time.Millisecond)
+	held := s.until(st.ID, time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputPaused })
+	if level := e.tone(1000, 300*time.Millisecond); level > -70 {
+		t.Errorf("paused, the tone has %.1f dBov", level)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if now, _ := s.inputs.Input("a", st.ID); now.Position != held.Position {
+		t.Errorf("paused, the position went from %v to %v", held.Position, now.Position)
+	}
+	if r, _, _ := s.colour(); r < 200 {
+		t.Errorf("paused, the tile is no longer red: %d", r)
+	}
+	// On again from 1.2 s to the end.
+	to := 1200 * time.Millisecond
+	volume = 1
+	change := mixer.InputChange{Paused: yes(false), Loop: yes(false), Position: &to, Volume: &volume}
+	if _, err := s.inputs.ChangeInput("a", st.ID, change); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	ended := s.until(st.ID, 3*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
+	if took := time.Since(began); took < 600*time.Millisecond || took > 1800*time.Millisecond {
+		t.Errorf("from 1.2 s to the end of 2 s took %v", took)
+	}
+	if ended.Stalls > 1 || ended.Error != "" {
+		t.Errorf("ended as %+v", ended)
+	}
+	if state, _ := s.rooms.State("a"); len(state.Participants) != 1 || state.Inputs[0].State != mixer.InputEnded {
+		t.Errorf("after the end: %+v", state)
+	}
+	if _, err := s.inputs.ChangeInput("a", st.ID, mixer.InputChange{Paused: yes(true)}); !errors.Is(err, mixer.ErrNotNow) {
+		t.Errorf("pausing what ended: %v", err)
+	}
+}
+
+// TestTogether plays a flash with a beep each second and compares where both are
+// on the room's lines of RTP time.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.make("sync.mkv", "-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=4,drawbox=c=white:t=fill:enable='lt(mod(t+0.001,1),0.2)'",
+		"-f", "lavfi", "-i", "sine=1000:r=48000:d=4,volume=4:enable='lt(mod(t,1),0.2)',volume=0:enable='gte(mod(t,1),0.2)'",
+		"-c:v", "libx264", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus")
+	e := s.listen(true)
+	st := s.play(mixer.InputRequest{File: "sync.mkv"})
+	s.until(st.ID, 8*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var beeps, flashes []time.Time
+	const window = 240
+	for i, quiet := 0, 100; i+window < len(e.pcm); i += window {
+		if goertzel(e.pcm[i:i+window], 1000) < -45 {
+			quiet++
+			continue
+		}
+		if quiet > 40 { // 200 ms
+			beeps = append(beeps, e.begun.Add(time.Duration(i)*time.Second/soundRate))
+		}
+		quiet = 0
+	}
+	dark := true
+	for _, l := range e.video {
+		if bright := l.y > 120; bright != dark {
+			continue
+		}
+		if dark {
+			flashes = append(flashes, l.at)
+		}
+		dark = !dark
+	}
+	if len(beeps) < 3 || len(flashes) < 3 {
+		t.Fatalf("%d beeps, %d flashes", len(beeps), len(flashes))
+	}
+	// The first is on show as soon as the tile is there.
+	var off []time.Duration
+	for _, b := range beeps[1:] {
+		i, _ := slices.BinarySearchFunc(flashes, b.Add(-500*time.Millisecond), time.Time.Compare)
+		if i < len(flashes) {
+			off = append(off, flashes[i].Sub(b))
+		}
+	}
+	slices.Sort(off)
+	t.Logf("pictures are behind their sound by %v", off)
+	if middle := off[len(off)/2]; middle.Abs() > 60*time.Millisecond {
+		t.Errorf("pictures are behind their sound by %v", off)
+	}
+}
+
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.make("card.png", "-f", "lavfi", "-i", "color=blue:s=2000x1500", "-frames:v", "1")
+	s.make("card.jpg", "-f", "lavfi", "-i", "color=lime:s=640x480", "-frames:v", "1")
+	for name, want := range map[string][3]bool{"card.png": {false, false, true}, "card.jpg": {false, true, false}} {
+		st := s.play(mixer.InputRequest{File: name})
+		time.Sleep(300 * time.Millisecond)
+		r, g, b := s.colour()
+		if got := [3]bool{r > 180, g > 180, b > 180}; got != want {
+			t.Errorf("%s is %d,%d,%d", name, r, g, b)
+		}
+		if err := s.inputs.RemoveInput("a", st.ID); err != nil {
+			t.Fatal(err)
+		}
+		if state, _ := s.rooms.State("a"); len(state.Participants) != 0 {
+			t.Errorf("%s stays: %+v", name, state.Participants)
+		}
+	}
+}
+
+// TestAnnouncement speaks over a tone.
+func TestAnnouncement(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.film("film.mp4", "red")
+	s.make("gong.wav", "-f", "lavfi", "-i", "sine=400:d=1.2")
+	e := s.listen(false)
+	film := s.play(mixer.InputRequest{File: "film.mp4", Loop: true})
+	s.until(film.ID, 5*time.Second, playing)
+	st, err := s.inputs.Announce(t.Context(), "a", mixer.InputRequest{File: "gong.wav", Volume: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until(st.ID, 5*time.Second, func(st mixer.InputState) bool { return st.Position > 0.9 })
+	if gong, tone := e.tone(400, 300*time.Millisecond), e.tone(1000, 300*time.Millisecond); math.Abs(gong+21) > 1.5 || math.Abs(tone+32) > 1.5 {
+		t.Errorf("gong at %.1f dBov, tone at %.1f", gong, tone)
+	}
+	state, _ := s.rooms.State("a")
+	if len(state.Layouts[0].Tiles) != 1 {
+		t.Errorf("%d tiles", len(state.Layouts[0].Tiles))
+	}
+	s.until(st.ID, 3*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
+	time.Sleep(900 * time.Millisecond)
+	if tone := e.tone(1000, 300*time.Millisecond); math.Abs(tone+23) > 1.5 {
+		t.Errorf("afterwards the tone is at %.1f dBov", tone)
+	}
+	words, err := s.inputs.Announce(t.Context(), "a", mixer.InputRequest{Text: "Five minutes.", Voice: "en", Volume: 1})
+	if err != nil || words.Duration < 0.3 {
+		t.Errorf("words: %+v %v", words, err)
+	}
+	if _, err := s.inputs.Announce(t.Context(), "a", mixer.InputRequest{Text: "x", Voice: "-x/../y", Volume: 1}); !errors.Is(err, mixer.ErrBadInput) {
+		t.Errorf("a bad voice: %v", err)
+	}
+}
+
+// TestFilesStayInside tries to lead out of the folder.
+func TestFilesStayInside(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	outsideFile := filepath.Join(t.TempDir(), "secret.mp4")
+	os.Rename(s.film("x.mp4", "red"), outsideFile)
+	os.Symlink(outsideFile, filepath.Join(s.folder, "link.mp4"))
+	os.Mkdir(filepath.Join(s.folder, "dir"), 0o700)
+	syscall.Mkfifo(filepath.Join(s.folder, "pipe"), 0o600)
+	s.write("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://"+outsideFile+"\n#EXT-X-ENDLIST\n")
+	s.write("list.ffconcat", "ffconcat version 1.0\nfile '"+outsideFile+"'\n")
+	s.write("session.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9999 RTP/AVP 0\n")
+	s.write("text.mp4", "this is no film")
+	rel, _ := filepath.Rel(s.folder, outsideFile)
+	for name, want := range map[string]error{
+		rel: mixer.ErrRefused, "../secret.mp4": mixer.ErrRefused, "a/../../secret.mp4": mixer.ErrRefused, outsideFile: mixer.ErrRefused,
+		"/etc/passwd": mixer.ErrRefused, "link.mp4": mixer.ErrRefused, "..": mixer.ErrRefused,
+		"dir": mixer.ErrBadInput, "pipe": mixer.ErrBadInput, "gone.mp4": mixer.ErrBadInput, "text.mp4": mixer.ErrBadInput,
+		"list.m3u8": mixer.ErrBadInput, "list.ffconcat": mixer.ErrBadInput, "session.sdp": mixer.ErrBadInput, "link.mp4\x00.png": mixer.ErrRefused,
+	} {
+		began := time.Now()
+		_, err := s.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{File: name})
+		if !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", name, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "root:") {
+			t.Errorf("%q: the error repeats what is in the file: %v", name, err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%q took %v", name, took)
+		}
+	}
+	bare := newStage(t, func(c *Config) { c.Folder = "" })
+	if _, err := bare.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{File: "x.mp4"}); !errors.Is(err, mixer.ErrRefused) {
+		t.Errorf("without a folder: %v", err)
+	}
+}
+
+// TestAddressesRefused has URLs lead where the configuration does not let them.
+func TestAddressesRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil, "*")
+	hit := make(chan string, 64)
+	secret := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { hit <- r.URL.Path }))
+	defer secret.Close()
+	_, port, _ := net.SplitHostPort(secret.Listener.Addr().String())
+	for _, u := range []string{
+		"http://127.0.0.1:" + port + "/a", "http://localhost:" + port + "/b", "http://[::1]:" + port + "/", "http://[::ffff:127.0.0.1]:" + port + "/c",
+		"http://0.0.0.0:" + port + "/d", "http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://192.168.0.1/x.mp4",
+		"rtmp://127.0.0.1:" + port + "/live/x", "rtmps://localhost:" + port + "/live/x", "rtsp://127.0.0.1:" + port + "/e", "srt://127.0.0.1:" + port,
+		"srt://localhost:" + port + "?mode=caller",
+	} {
+		if _, err := s.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{URL: u}); !errors.Is(err, mixer.ErrRefused) {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+	for _, u := range []string{
+		"file:///etc/passwd", "/etc/passwd", "concat:/etc/passwd|x", "concat:http://x/", "data:image/png;base64,AA", "pipe:0", "udp://127.0.0.1:9", "tcp://127.0.0.1:22",
+		"ftp://127.0.0.1/", "gopher://127.0.0.1/", "subfile,,start,0,end,9,,:/etc/passwd", "crypto+file:/etc/passwd", "hls+file:///etc/passwd", "unix:/run/x",
+		"http:///x", "http://", "http://a b/", "rtp://127.0.0.1:5004", "sdp:x", "srt://9.9.9.9:9?mode=listener", "srt://9.9.9.9:9?localaddr=127.0.0.1", "srt://9.9.9.9",
+	} {
+		if _, err := s.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{URL: u}); !errors.Is(err, mixer.ErrBadInput) {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+	select {
+	case path := <-hit:
+		t.Errorf("%s was fetched", path)
+	default:
+	}
+}
+
+// TestNothingLeadsOn has a server that may be reached send on to ones that may not.
+func TestNothingLeadsOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil, "127.0.0.1")
+	hit := make(chan string, 64)
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { hit <- r.URL.Path }))
+	secret.Listener.Close()
+	secret.Listener = l
+	secret.Start()
+	defer secret.Close()
+	rtsp := rtspRedirect(t, "rtsp://"+l.Addr().String()+"/rtsp")
+	playlist := func(line string) string {
+		return "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n" + line + "\n#EXT-X-ENDLIST\n"
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/redirect":
+			http.Redirect(w, r, secret.URL+"/redirected", http.StatusFound)
+		case "/scheme":
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		case "/round":
+			http.Redirect(w, r, "/round", http.StatusFound)
+		case "/list.m3u8":
+			io.WriteString(w, playlist(secret.URL+"/segment.ts"))
+		case "/file.m3u8":
+			io.WriteString(w, playlist("file:///etc/passwd"))
+		case "/concat.m3u8":
+			io.WriteString(w, playlist("concat:/etc/passwd|/etc/hosts"))
+		case "/key.m3u8":
+			io.WriteString(w, strings.Replace(playlist("x.ts"), "#EXTINF", "#EXT-X-KEY:METHOD=AES-128,URI=\""+secret.URL+"/key\"\n#EXTINF", 1))
+		case "/map.m3u8":
+			io.WriteString(w, strings.Replace(playlist("x.mp4"), "#EXTINF", "#EXT-X-MAP:URI=\""+secret.URL+"/map\"\n#EXTINF", 1))
+		case "/dash.mpd":
+			fmt.Fprintf(w, `<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>%s/dash</BaseURL></Representation></AdaptationSet></Period></MPD>`, secret.URL)
+		case "/session.sdp":
+			io.WriteString(w, "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9999 RTP/AVP 0\n")
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer front.Close()
+	for _, u := range []string{
+		front.URL + "/redirect", front.URL + "/scheme", front.URL + "/round", front.URL + "/list.m3u8", front.URL + "/file.m3u8", front.URL + "/concat.m3u8",
+		front.URL + "/key.m3u8", front.URL + "/map.m3u8", front.URL + "/dash.mpd", front.URL + "/session.sdp", front.URL + "/404", rtsp,
+	} {
+		_, err := s.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{URL: u})
+		if err == nil {
+			t.Errorf("%s was played", u)
+		}
+		t.Logf("%s: %v", u[strings.LastIndex(u, "/"):], err)
+	}
+	select {
+	case path := <-hit:
+		t.Errorf("%s was fetched", path)
+	default:
+	}
+}
+
+// rtspRedirect is an RTSP server that sends everybody on.
+func rtspRedirect(t *testing.T, to string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			buf := make([]byte, 4096)
+			n, _ := c.Read(buf)
+			seq := "1"
+			if _, rest, ok := strings.Cut(string(buf[:n]), "CSeq: "); ok {
+				seq, _, _ = strings.Cut(rest, "\r\n")
+			}
+			fmt.Fprintf(c, "RTSP/1.0 302 Moved\r\nCSeq: %s\r\nLocation: %s\r\n\r\n", seq, to)
+			time.Sleep(100 * time.Millisecond)
+			c.Close()
+		}
+	}()
+	return "rtsp://" + l.Addr().String() + "/x"
+}
+
+// TestBrokenDownload cuts a film's connections: with parts to be had it goes on as
+// if nothing had been, without it fails by name.
+func TestBrokenDownload(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil, "127.0.0.1")
+	file := s.film("film.mp4", "red")
+	ts := s.make("film.ts", "-i", file, "-c", "copy")
+	cuts := 0
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/film.mp4":
+			cuts++
+			http.ServeFile(&cutter{ResponseWriter: w, left: 6000}, r, file)
+		case "/whole.ts":
+			data, _ := os.ReadFile(ts)
+			w.Write(data[:len(data)/2])
+			w.(http.Flusher).Flush()
+			time.Sleep(700 * time.Millisecond)
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer web.Close()
+	st := s.play(mixer.InputRequest{URL: web.URL + "/film.mp4?key=secret", Start: 500 * time.Millisecond})
+	if strings.Contains(fmt.Sprint(st), "secret") {
+		t.Errorf("the state tells the query: %+v", st)
+	}
+	end := s.until(st.ID, 10*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded || st.State == mixer.InputFailed })
+	if end.State != mixer.InputEnded || cuts < 3 {
+		t.Errorf("after %d connections: %+v", cuts, end)
+	}
+	live := s.play(mixer.InputRequest{URL: web.URL + "/whole.ts"})
+	s.until(live.ID, 10*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputReconnecting && st.Error != "" })
+}
+
+// cutter breaks a connection off after some bytes.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	if len(p) > c.left {
+		c.ResponseWriter.Write(p[:c.left])
+		c.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	c.left -= len(p)
+	return c.ResponseWriter.Write(p)
+}
+
+func (c *cutter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+
+func FuzzRedirects(f *testing.F) {
+	f.Add([]byte("RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n$\x00\x00\x04abcdRTSP/1.0 302 Found\r\n"))
+	f.Add([]byte("rtsp/1.0\t302 x\n"))
+	f.Add([]byte("$\x00\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		whole, pieces := new(redirects), new(redirects)
+		a := whole.Inspect(data)
+		var b error
+		for i := range data {
+			if b = pieces.Inspect(data[i : i+1]); b != nil {
+				break
+			}
+		}
+		if (a == nil) != (b == nil) {
+			t.Errorf("whole %v, byte by byte %v", a, b)
+		}
+	})
+}
+
+func TestRedirectsAreSeen(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"RTSP/1.0 200 OK\r\nLocation: x\r\n\r\n":        true,
+		"RTSP/1.0 401 Unauthorized\r\n":                 true,
+		"RTSP/1.0 302 Moved\r\n":                        false,
+		"RTSP/1.0 200 OK\r\n\r\nRTSP/1.0 301 x\r\n":     false,
+		"RTSP/1.0  +302 x\n":                            false,
+		"rtsp/2 0303\n":                                 false,
+		"$\x00\x00\x13RTSP/1.0 302 x\r\n\r\n\r\n":       true, // media
+		"$\x00\x00\x02abRTSP/1.0 302 x\r\n":             false,
+		strings.Repeat("a", 100) + "\nRTSP/1.0 302 x\n": false,
+	} {
+		if err := new(redirects).Inspect([]byte(text)); (err == nil) != ok {
+			t.Errorf("%.40q: %v", text, err)
+		}
+	}
+}
