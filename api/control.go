@@ -32,6 +32,7 @@ const (
 	pingTimeout  = 30 * time.Second // an outage of 20 s is to be survived
 	perSecond    = 20               // messages from a client, more wait
 	burst        = 40
+	changesEvery = time.Second // what can wait, to clients that take changes
 )
 
 // Close codes of the application (RFC 6455, section 7.4.2): coming back with
@@ -49,12 +50,17 @@ var opControl = &huma.Operation{
 	OperationID: "control",
 	Summary:     "The control WebSocket",
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
-		"{type: error, error: {code, message}} for what it could not do. The client sends {type: media, audio, video} (what it is sending), " +
+		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
+		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
+		"Changes of who is heard and of tiers come once a second at most. The client sends {type: media, audio, video} (what it is sending), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes) and {type: ping}, answered by {type: pong}.",
-	Tags:       []string{"rooms"},
-	Security:   guarded,
-	Parameters: []*huma.Param{queryParameter("token", "for browsers; or offer the subprotocols \"mixdown\" and the token")},
-	Responses:  map[string]*huma.Response{"101": {Description: "the connection speaks WebSocket (RFC 6455)"}, "default": problemResponse},
+	Tags:     []string{"rooms"},
+	Security: guarded,
+	Parameters: []*huma.Param{
+		queryParameter("token", "for browsers; or offer the subprotocols \"mixdown\" and the token"),
+		queryParameter("changes", "true: after the first state, changes"),
+	},
+	Responses: map[string]*huma.Response{"101": {Description: "the connection speaks WebSocket (RFC 6455)"}, "default": problemResponse},
 }
 
 // stateMessage is sent at once and after each change.
@@ -144,7 +150,7 @@ func (a *API) control(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	s := &control{api: a, room: room, who: b, replies: make(chan any, 16), limit: rate.NewLimiter(perSecond, burst)}
+	s := &control{api: a, room: room, who: b, brief: c.Query("changes") == "true", replies: make(chan any, 16), limit: rate.NewLimiter(perSecond, burst)}
 	// A hijacked request's context knows nothing of its connection.
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(c.Request.Context()))
 	defer s.end(nil)
@@ -161,6 +167,7 @@ func (a *API) control(c *gin.Context) {
 	s.conn, err = websocket.Accept(c.Writer, c.Request, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // any origin may ask: tokens guard, there are no cookies
+		CompressionMode:    websocket.CompressionNoContextTakeover,
 	})
 	if err != nil {
 		a.log.Debug("control connection not made", "room", room, "error", err)
@@ -187,6 +194,7 @@ type control struct {
 	api     *API
 	room    string
 	who     Bearer
+	brief   bool // takes changes
 	conn    *websocket.Conn
 	ctx     context.Context
 	end     context.CancelCauseFunc
@@ -223,9 +231,20 @@ func (s *control) run(states <-chan mixer.State) {
 // write sends states and replies until the connection or the room ends.
 func (s *control) write(states <-chan mixer.State) error {
 	publishes := false
+	var told, newest *mixer.State
+	due := time.NewTimer(0)
+	defer due.Stop()
+	var last time.Time
 	for {
 		var message any
 		select {
+		case <-due.C:
+			if newest == nil {
+				continue
+			}
+			c, _, _ := diff(*told, *newest)
+			message = changesMessage{"changes", c}
+			told, newest, last = newest, nil, time.Now()
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		case state, ok := <-states:
@@ -241,7 +260,24 @@ func (s *control) write(states <-chan mixer.State) error {
 				s.repeatMedia()
 			}
 			publishes = now
-			message = stateMessage{"state", state, s.who.ID}
+			if told != nil {
+				c, some, waits := diff(*told, state)
+				if !some {
+					newest = nil // as it was told
+					continue
+				}
+				if left := changesEvery - time.Since(last); waits && left > 0 {
+					newest = &state
+					due.Reset(left)
+					continue
+				}
+				message = changesMessage{"changes", c}
+			} else {
+				message = stateMessage{"state", state, s.who.ID}
+			}
+			if last, newest = time.Now(), nil; s.brief {
+				told = &state
+			}
 		case message = <-s.replies:
 		}
 		raw, err := json.Marshal(message)

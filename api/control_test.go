@@ -379,3 +379,26 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestControlChanges: who asked for changes gets them after the first state.
+func TestControlChanges(t *testing.T) {
+	b := newBench(t)
+	b.room("ada", "bob")
+	url := b.serve()
+	c, _, err := b.dial(url+"/api/v1/rooms/demo/control?changes=true&token="+b.token("ada", mixer.Host, "demo"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := c.read(); m.Type != "state" || len(m.State.Participants) != 2 {
+		t.Fatalf("first %+v", m)
+	}
+	b.rooms.set("demo", func(s *mixer.State) { s.Participants[1].Muted = true })
+	_, raw, err := c.conn.Read(c.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m changesMessage
+	if err := json.Unmarshal(raw, &m); err != nil || m.Type != "changes" || m.Changes.Order != nil || string(m.Changes.Participants["bob"]) != `{"muted":true}` {
+		t.Fatalf("%v: %s", err, raw)
+	}
+}

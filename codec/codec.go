@@ -51,6 +51,10 @@ type Codec struct {
 	// Static is the payload type that the codec has by itself (RFC 3551, section
 	// 6); nil: one is agreed on.
 	Static *uint8
+	// EvenKeyframes says that the encoder's rate control never lets a keyframe take
+	// more than a second of the rate, and makes good pictures of what that leaves.
+	// Bounded further, all its pictures get worse.
+	EvenKeyframes bool
 
 	// Payload is the RTP payload format.
 	Payload Payload

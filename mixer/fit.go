@@ -70,12 +70,18 @@ const noPictures = -1
 
 // tier is what s is to get: what was asked for, or less if that is what fits.
 func (s *Subscription) tier() (spec TierSpec, pictures bool) {
+	ladder := s.room.server.cfg.Ladder
+	asked := slices.Index(ladder, s.spec)
+	s.best.Store(int32(max(0, asked)))
 	if len(s.video) == 0 || s.fits == noPictures {
 		return TierSpec{}, false
 	}
 	if s.spec.Name == programme {
 		return s.spec, true
 	}
-	ladder := s.room.server.cfg.Ladder
-	return ladder[max(s.fits, slices.Index(ladder, s.spec))], true
+	return ladder[max(s.fits, asked)], true
 }
+
+// Best is the tier that was asked for, an index of Rungs.Tiers: no better one
+// will come.
+func (s *Subscription) Best() int { return int(s.best.Load()) }

@@ -30,9 +30,10 @@ func TestFitMovesAReceiver(t *testing.T) {
 			{"what was asked for", Fit{}, 1280, 25},
 			{"540p", Fit{Tier: 1}, 960, 25},
 			{"270p", Fit{Tier: 3}, 480, 15},
-			{"180p", Fit{Tier: 4}, 320, 5},
-			{"slides", Fit{Tier: 5}, 320, 0.5},
-			{"the last one", Fit{Tier: 9}, 320, 0.5},
+			{"240p", Fit{Tier: 4}, 426, 10},
+			{"180p", Fit{Tier: 5}, 320, 6},
+			{"slides", Fit{Tier: 6}, 320, 1},
+			{"the last one", Fit{Tier: 9}, 320, 1},
 			{"up again", Fit{Tier: 2}, 640, 15},
 		} {
 			p.sub.Fit(c.fit)
@@ -161,7 +162,7 @@ func TestFitNeverBlocks(t *testing.T) {
 func TestRungs(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		r := s.Rungs()
-		if len(r.Tiers) != 6 || len(r.Tones) != 4 || r.Tiers[5].FPS != 0.5 || r.Tones[3].Packet != 60*time.Millisecond {
+		if len(r.Tiers) != 7 || len(r.Tones) != 4 || r.Tiers[6].FPS != 1 || r.Tones[3].Packet != 60*time.Millisecond {
 			t.Errorf("%+v", r)
 		}
 		r.Tiers[0].Name = "mine"

@@ -127,8 +127,10 @@ func (r *Room) unpublish(p *Publication, reason error) {
 	}
 }
 
-func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec) (*Subscription, error) {
+func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec, fit Fit) (*Subscription, error) {
 	s := &Subscription{room: r, sink: sink, spec: spec}
+	s.fit.Store(&fit)
+	s.refit()
 	takes := sink.Codecs()
 	s.video = r.server.common(codec.Video, takes)
 	sound := r.server.common(codec.Audio, takes)

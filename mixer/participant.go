@@ -118,6 +118,7 @@ type Want struct {
 	// a keyframe comes every GOP. With an MTU of 0 pictures come whole, as coded:
 	// one Packet each, for a Sink that muxes. Its Name does not matter.
 	Programme *TierSpec
+	Fit       Fit // what its link is known to carry; the transport says so
 }
 
 // Errors that callers branch on.

@@ -198,7 +198,7 @@ func (s *Server) Subscribe(ctx context.Context, room string, who Identity, sink 
 		return nil, err
 	}
 	err = s.in(room, func(r *Room) error {
-		sub, err = r.subscribe(who, sink, spec)
+		sub, err = r.subscribe(who, sink, spec, want.Fit)
 		return err
 	})
 	return sub, err

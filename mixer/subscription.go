@@ -21,6 +21,8 @@ type Subscription struct {
 	tone  int            // index of SoundSpec.Tones that it carries; too
 	loss  int            // index of SoundSpec.losses for it; too
 
+	best atomic.Int32 // index in the ladder of what was asked for
+
 	fit atomic.Pointer[Fit] // the newest; the room has yet to take it over
 
 	mu            sync.Mutex

@@ -175,6 +175,15 @@ func (t *Tier) step(now time.Time) error {
 		}
 	}
 	start = threadTime()
+	if t.number == 1 && t.key.spec.FPS <= slowFPS {
+		// Rate control misses with its second picture, by a factor of two to four,
+		// which here takes seconds. So the first one goes in twice.
+		before := min(t.key.spec.interval(), now.Sub(t.room.epoch)) / 2
+		if _, err := t.encoder.Encode(t.picture.Frame(), now.Sub(t.room.epoch)-before, true); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		key = true
+	}
 	unit, err := t.encoder.Encode(t.picture.Frame(), now.Sub(t.room.epoch), key)
 	t.count.encodeTime.Add(int64(threadTime() - start))
 	if err != nil {
@@ -206,15 +215,22 @@ func (t *Tier) step(now time.Time) error {
 	return nil
 }
 
+// slowFPS is the rate up to which a picture that is too large shows.
+const slowFPS = 2
+
 // open makes the encoder at the first picture and after an error of opening.
 func (t *Tier) open() error {
 	if t.encoder != nil {
 		return nil
 	}
 	spec := t.key.spec
-	enc, err := t.codec.NewVideoEncoder(codec.VideoConfig{
+	cfg := codec.VideoConfig{
 		Width: spec.Width, Height: spec.Height, FPS: spec.codecFPS(), Bitrate: spec.Bitrate, Threads: 1, MTU: spec.MTU,
-	})
+	}
+	if !t.codec.EvenKeyframes {
+		cfg.MaxKeyframe = spec.maxKeyframe()
+	}
+	enc, err := t.codec.NewVideoEncoder(cfg)
 	if err != nil {
 		return fmt.Errorf("open encoder: %w", err)
 	}

@@ -132,7 +132,7 @@ func TestSoundEncodersDoNotGrow(t *testing.T) {
 			t.Errorf("%d encoders, want the talker's two and all others' one", n)
 		}
 		for i, v := range screens {
-			if samples, holes, _ := v.tell(); samples != 960 || holes > 0 {
+			if samples, holes, _ := v.tell(); samples != 1920 || holes > 0 {
 				t.Errorf("%d: packets of %d samples, %d holes", i, samples, holes)
 			}
 			subs[i].Close()

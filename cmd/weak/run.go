@@ -37,6 +37,7 @@ type runConfig struct {
 	Duration time.Duration `help:"Of the measurement; rows with steps have their own (${default})." default:"30s"`
 	Seed     uint64        `help:"Of the first run (${default})." default:"1" placeholder:"N"`
 	Port     int           `help:"First of two free ports in a row is looked for from here on (${default})." default:"26000" placeholder:"N"`
+	Uplink   int           `help:"Rate up, bit/s, instead of the rows'." placeholder:"BPS"`
 	Shot     string        `help:"Keep a picture of the weak client's page here." placeholder:"FILE"`
 }
 
@@ -408,6 +409,9 @@ func (s *stage) watch(ctx context.Context, o *Outcome) error {
 }
 
 func (s *stage) set(step Step) error {
+	if s.cfg.Uplink > 0 {
+		step.Up.Rate = s.cfg.Uplink
+	}
 	return errors.Join(s.link.Set(link.Down, step.Down), s.link.Set(link.Up, step.Up))
 }
 

@@ -30,6 +30,7 @@ func Default() codec.Set {
 			Kind:            codec.Video,
 			ClockRate:       90000, // RFC 6184, section 8.2.1
 			Fmtp:            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+			EvenKeyframes:   true,
 			Payload:         x264.Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("h264"),
 			NewVideoEncoder: x264.NewEncoder,

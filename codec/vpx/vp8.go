@@ -14,10 +14,18 @@ import (
 	"mixdown/codec"
 )
 
+// slow is the rate up to which no picture is dropped for a keyframe before it: the
+// next one would be too far away.
+const slow = 2
+
 // NewVP8Encoder opens a VP8 encoder with settings for live pictures: a fixed
 // fast speed, and a quantizer that goes all the way up before frames drop.
 func NewVP8Encoder(cfg codec.VideoConfig) (codec.VideoEncoder, error) {
-	e, err := OpenVP8(cfg, Options{Speed: -8, MinQ: 4, MaxQ: 63, DropBelow: 30})
+	opt := Options{Speed: -8, MinQ: 4, MaxQ: 63, DropBelow: 30}
+	if cfg.FPS <= slow {
+		opt.DropBelow = 0
+	}
+	e, err := OpenVP8(cfg, opt)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,8 @@ func DefaultRungs(layers []float64) Rungs {
 			tier("540p", 25, 700_000),
 			tier("360p", 15, 300_000),
 			tier("270p", 15, 150_000),
-			tier("180p", 5, 50_000),
+			tier("240p", 10, 75_000),
+			tier("180p", 6, 42_000),
 			tier("slides", 1, 15_000),
 		},
 		Tones: []Tone{
@@ -230,6 +231,14 @@ func (l *Ladder) rank(tier int) int {
 	return tier
 }
 
+// patience is how long pictures may wait before they are too many.
+func (l *Ladder) patience() time.Duration {
+	if l.now.Tier < 0 {
+		return longestWait
+	}
+	return max(longestWait, time.Duration(1.5/l.rungs.Tiers[l.now.Tier].FPS*float64(time.Second)))
+}
+
 // Step looks at the link, several times a second, and says what the client gets.
 // waiting is how long its pictures wait in the pacer.
 func (l *Ladder) Step(e Estimate, waiting time.Duration, now time.Time) Choice {
@@ -242,8 +251,8 @@ func (l *Ladder) Step(e Estimate, waiting time.Duration, now time.Time) Choice {
 	}
 	if e.Known || now.Sub(l.begun) > 2*time.Second {
 		l.picture(rate, e, waiting, now)
+		l.sound(rate, e, now)
 	}
-	l.sound(rate, e, now)
 	l.losses(e.Loss, now)
 	return l.now
 }
@@ -262,7 +271,7 @@ func (l *Ladder) picture(rate float64, e Estimate, waiting time.Duration, now ti
 		tone := l.cheap(rate)
 		top := l.rungs.Tiers[cur].top()
 		need := float64(l.wire(cur, top, tone, e.Loss))
-		if need > rate || waiting > longestWait {
+		if need > rate || waiting > l.patience() {
 			if l.tight.IsZero() {
 				l.tight = now
 			}
@@ -277,7 +286,7 @@ func (l *Ladder) picture(rate float64, e Estimate, waiting time.Duration, now ti
 		}
 	}
 	want := l.fit(rate*upMargin, e.Loss)
-	if l.rank(want) >= l.rank(cur) || e.Congested || waiting > longestWait/2 {
+	if l.rank(want) >= l.rank(cur) || e.Congested || waiting > l.patience()/2 {
 		l.roomAt = time.Time{}
 		return
 	}
@@ -342,7 +351,7 @@ func (l *Ladder) down(rate, need float64, e Estimate, now time.Time) {
 // restore brings a layer back.
 func (l *Ladder) restore(rate float64, tone int, e Estimate, waiting time.Duration, now time.Time) {
 	next := int(l.now.Layer) + 1
-	if float64(l.wire(l.now.Tier, next, tone, e.Loss)) > 0.95*rate || e.Congested || waiting > longestWait/2 {
+	if float64(l.wire(l.now.Tier, next, tone, e.Loss)) > 0.95*rate || e.Congested || waiting > l.patience()/2 {
 		l.roomAt = time.Time{}
 		return
 	}
@@ -370,9 +379,12 @@ func (l *Ladder) move(tier int, now time.Time) {
 // sound gives sound what pictures leave, and its share in any case.
 func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
 	left := upMargin * rate
-	if l.now.Tier >= 0 {
+	switch {
+	case l.now.Tier >= 0:
 		left -= float64(l.wire(l.now.Tier, int(l.now.Layer), l.now.Tone, e.Loss) - l.rungs.Tones[l.now.Tone].Wire())
 		left = max(left, soundShare*rate)
+	case l.fit(left, e.Loss) >= 0: // pictures are about to come
+		left = soundShare * rate
 	}
 	want := len(l.rungs.Tones) - 1
 	for i, t := range l.rungs.Tones {

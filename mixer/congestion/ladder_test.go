@@ -50,7 +50,7 @@ func TestDown(t *testing.T) {
 		t.Fatalf("%s after 7 s on fewer layers", tierName(l))
 	}
 	climb(l, 140_000, 0, 27*time.Second, 27900*ms)
-	if tierName(l) != "180p" {
+	if tierName(l) != "240p" {
 		t.Fatalf("%s within 0.9 s of a drop to 140 kbit/s", tierName(l))
 	}
 }

@@ -64,7 +64,9 @@ func (l *Link[P]) Step(now time.Time) Choice {
 	before := l.Choice()
 	c := l.Ladder.Step(e, l.Waiting(), now)
 	l.SetLayer(c.Layer)
-	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) {
+	l.SetPatience(l.Ladder.patience())
+	// Before anything was chosen it may have had pictures of the best tier.
+	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) || before.Tier < 0 && c.Tier > l.best {
 		// What the old tier still sends, up to the new one's keyframe, does not fit.
 		l.Mute()
 		l.muted = now

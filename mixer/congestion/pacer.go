@@ -34,7 +34,7 @@ type Picture struct {
 const (
 	maxSounds   = 64
 	maxPictures = 64
-	longestWait = time.Second // of a picture
+	longestWait = time.Second // of a picture, unless there are so few of them
 	// A picture half sent is finished unless that takes longer.
 	longestRest = 500 * time.Millisecond
 	burst       = 5 * time.Millisecond // of its rate may a pacer send at once
@@ -74,6 +74,8 @@ type Pacer[P any] struct {
 	probed  int // bytes sent of it
 	probing bool
 
+	patience time.Duration // with what waits
+
 	layer   uint8  // the highest that is taken
 	stream  uint32 // of the newest picture taken
 	needKey bool   // nothing but a keyframe may come next
@@ -88,7 +90,7 @@ type Pacer[P any] struct {
 // NewPacer returns a pacer that waits for a keyframe; size says what a packet
 // takes on the wire.
 func NewPacer[P any](size func(P) int) *Pacer[P] {
-	return &Pacer[P]{size: size, layer: 255, needKey: true}
+	return &Pacer[P]{size: size, layer: 255, needKey: true, patience: longestWait}
 }
 
 // SetRate sets what may go out, bit/s, sound included.
@@ -100,6 +102,9 @@ func (p *Pacer[P]) SetRate(bps int, now time.Time) {
 // SetLayer sets the highest temporal layer that is sent. The lower ones go on
 // without a keyframe.
 func (p *Pacer[P]) SetLayer(l uint8) { p.layer = l }
+
+// SetPatience sets how long pictures may wait.
+func (p *Pacer[P]) SetPatience(d time.Duration) { p.patience = d }
 
 // Mute drops all pictures up to a keyframe of another encoder, because the
 // present one's tier is more than the link carries.
@@ -199,17 +204,17 @@ func (p *Pacer[P]) slot() *queued[P] {
 	return &p.queue[len(p.queue)-1]
 }
 
-// bound keeps what waits under longestWait. A keyframe alone may take longer:
+// bound keeps what waits under patience. A keyframe alone may take longer:
 // dropping it for its size would help nobody.
 func (p *Pacer[P]) bound(now time.Time) {
 	first := &p.queue[0]
-	late := now.Sub(first.at) > longestWait && !first.Keyframe
-	if !late && (p.Waiting() <= longestWait || len(p.queue) == 1) {
+	late := now.Sub(first.at) > p.patience && !first.Keyframe
+	if !late && (p.Waiting() <= p.patience || len(p.queue) == 1) {
 		return
 	}
 	for layer := uint8(2); layer > 0; layer-- {
 		p.thin(layer)
-		if p.Waiting() <= longestWait {
+		if p.Waiting() <= p.patience {
 			return
 		}
 	}
@@ -217,7 +222,7 @@ func (p *Pacer[P]) bound(now time.Time) {
 	if p.queue[0].Keyframe || p.queue[0].begun {
 		rest -= p.queue[0].bytes
 	}
-	if late || p.takes(rest) > longestWait {
+	if late || p.takes(rest) > p.patience {
 		p.shed()
 	}
 }

@@ -156,6 +156,7 @@ func (s *fakeSubscription) RequestKeyframe() {
 }
 func (s *fakeSubscription) Resume()              { s.resumed.Add(1) }
 func (s *fakeSubscription) Bitrate() int         { return 300_000 }
+func (s *fakeSubscription) Best() int            { return 0 }
 func (s *fakeSubscription) SetTier(string) error { return nil }
 func (s *fakeSubscription) Close()               { s.once.Do(func() { close(s.closed) }) }
 

@@ -13,8 +13,9 @@ const (
 	// A client that agreed on transport-wide feedback and sends none is sent to
 	// like one that did not agree on it.
 	feedbackWithin = 3 * time.Second
-	// Until its link is known a newcomer gets pictures of the tier it asked for,
-	// at the rate that is known so far: on a good link they soon go on.
+	// A newcomer gets pictures as soon as anything is known of its link: while that
+	// turns out to carry ever more, of the tier it asked for, at the rate that is
+	// known so far.
 	startWithin = 2500 * time.Millisecond
 )
 
@@ -39,6 +40,7 @@ type flow struct {
 	governs  bool      // pictures go at the link's pace
 	estimate congestion.Estimate
 	choice   congestion.Choice
+	rose     bool      // it turned out to carry more before anything was chosen
 	fitted   mixer.Fit // that the room was told
 	told     bool
 	dropped  uint64 // pictures that are counted
@@ -68,16 +70,28 @@ func limits(r congestion.Rungs) congestion.Limits {
 
 func newFlow(rungs congestion.Rungs, agree bool) *flow {
 	f := &flow{agree: agree}
-	f.link = congestion.NewLink(rungs, limits(rungs), func(c cargo) int { return c.size })
+	l := limits(rungs)
+	if !agree && len(rungs.Tiers) > 0 {
+		// Reports tell little and late: enough is taken for granted until they
+		// show that it is not.
+		l.Start = min(rungs.Tiers[0].Wire(0)*3/2, l.Max)
+	}
+	f.link = congestion.NewLink(rungs, l, func(c cargo) int { return c.size })
+	f.choice = f.link.Choice()
 	return f
 }
 
 func wireSize(p *mixer.Packet) int { return congestion.Overhead + len(p.Payload) }
 
-// begin says that the sink is in its room.
-func (f *flow) begin(now time.Time) {
+// begin says that the sink comes into its room, and returns what it is to have
+// until more is known: the least sound, if its link is going to be.
+func (f *flow) begin(now time.Time) (fit mixer.Fit) {
 	f.began = now
-	f.governs = f.agree && !f.tcp
+	if f.governs = f.agree && !f.tcp; f.governs {
+		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone}
+	}
+	f.fitted, f.told = fit, f.governs
+	return fit
 }
 
 // sent notes a packet that is about to be written, and returns its
@@ -100,18 +114,22 @@ func (f *flow) step(now time.Time) {
 	}
 	f.choice = f.link.Step(now)
 	f.estimate = f.link.Estimate(now)
+	f.rose = (f.rose || f.estimate.Rising) && !f.estimate.Congested
 }
 
-// starting reports whether the client's first tier is not chosen yet.
-func (f *flow) starting(now time.Time) bool {
-	return f.choice.Tier < 0 && !f.told && now.Sub(f.began) < startWithin
+// rises reports whether the client's first tier is not chosen yet because its
+// link carries ever more.
+func (f *flow) rises(now time.Time) bool {
+	return f.choice.Tier < 0 && f.estimate.Known && f.rose && now.Sub(f.began) < startWithin
 }
 
 // fit returns what the room has to be told.
 func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 	switch {
-	case f.began.IsZero(), f.governs && f.starting(now), !f.governs && !f.told:
+	case f.began.IsZero(), !f.governs && !f.told:
 		return fit, false
+	case f.governs && f.rises(now):
+		fit = mixer.Fit{Tone: f.choice.Tone, Loss: f.choice.FEC}
 	case f.governs:
 		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone, Loss: f.choice.FEC}
 	}
@@ -124,7 +142,7 @@ func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 
 // picture queues one and reports whether it was taken.
 func (f *flow) picture(picture []*mixer.Packet, joins bool, now time.Time) bool {
-	if f.choice.Tier < 0 && !f.starting(now) {
+	if f.choice.Tier < 0 && !f.rises(now) {
 		return false
 	}
 	f.list = f.list[:0]

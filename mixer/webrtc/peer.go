@@ -193,8 +193,9 @@ func (p *peer) join(rooms Rooms) {
 		if err := p.shorten(); err != nil {
 			p.log.Debug("media goes pion's way", "error", err)
 		}
-		p.sink.begin(time.Now())
-		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, p.session.Want)
+		want := p.session.Want
+		want.Fit = p.sink.begin(time.Now())
+		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, want)
 		if err != nil {
 			p.close(err)
 			return

@@ -27,6 +27,7 @@ type Subscription interface {
 	RequestKeyframe()
 	Resume()
 	Bitrate() int
+	Best() int
 	SetTier(name string) error
 	Fit(mixer.Fit)
 	Close()

@@ -12,13 +12,15 @@ import (
 
 // What a sink does with the link to its client.
 
-// begin is called before the room has the sink.
-func (s *sink) begin(now time.Time) {
+// begin is called before the room has the sink, and returns what the room may
+// give it at first.
+func (s *sink) begin(now time.Time) (fit mixer.Fit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flow != nil {
-		s.flow.begin(now)
+		fit = s.flow.begin(now)
 	}
+	return fit
 }
 
 // flowVideo queues a picture that goes out at the link's pace. The caller holds
@@ -30,7 +32,7 @@ func (s *sink) flowVideo(picture []*mixer.Packet, now time.Time) {
 	if taken {
 		s.needKey, s.stream = true, first.Stream // should it not go on at the link's pace
 	}
-	s.askKey = f.link.NeedsKeyframe() && (f.choice.Tier >= 0 || f.starting(now))
+	s.askKey = f.link.NeedsKeyframe() && (f.choice.Tier >= 0 || f.rises(now))
 	s.peer.meter.dropLink.Add(float64(f.lost()))
 	if !taken && s.askKey {
 		s.rouse()
@@ -160,6 +162,9 @@ func (s *sink) tick(now time.Time) {
 		return
 	}
 	s.mu.Lock()
+	if s.sub != nil {
+		s.flow.link.Bound(s.sub.Best(), 0)
+	}
 	s.flow.step(now)
 	s.flowRouse(now)
 	s.mu.Unlock()

@@ -137,6 +137,17 @@ test("the newest state holds, whatever the order", () => {
   assert.equal(self(reduce(second, { type: "state", state: state(4, ["b"]), you: "a" })), undefined);
 });
 
+test("changes are taken over", () => {
+  const first = reduce(null, { type: "state", state: state(2, ["a", "b"]), you: "a" });
+  const m = parse(JSON.stringify({ type: "changes", changes: { state: { version: 3, speaker: "b" }, participants: { b: { open: true }, c: { id: "c" } }, order: ["b", "c"] } }));
+  const next = reduce(first, m!);
+  assert.deepEqual(next?.state, { room: "r", version: 3, speaker: "b", participants: [{ id: "b", name: "b", open: true }, { id: "c" }] });
+  const last = reduce(next, { type: "changes", changes: { state: { speaker: null } } });
+  assert.ok(last && !("speaker" in last.state));
+  assert.equal(last.state.participants.length, 2);
+  assert.equal(reduce(null, m!), null);
+});
+
 test("messages that are not ours are not heard", () => {
   for (const junk of ["", "{", "null", "[]", '{"type":"state"}', '{"type":"state","state":{}}', '{"type":"x"}', new Blob()]) {
     assert.equal(parse(junk), null);

@@ -355,6 +355,7 @@ export class Client {
   private controlURL(): string {
     const url = new URL(`/api/v1/rooms/${encodeURIComponent(this.place!.room)}/control`, this.base);
     url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("changes", "true");
     return url.href;
   }
 }
