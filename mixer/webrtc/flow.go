@@ -16,7 +16,7 @@ const (
 	// A newcomer gets pictures as soon as anything is known of its link: while that
 	// turns out to carry ever more, of the tier it asked for, at the rate that is
 	// known so far.
-	startWithin = 2500 * time.Millisecond
+	startWithin = 5 * time.Second
 )
 
 // cargo is what waits in a link's pacer.
