@@ -35,6 +35,10 @@ const (
 	changesEvery = time.Second // what can wait, to clients that take changes
 )
 
+// closeWithin is for a client's part of the closing handshake: one that is out of
+// reach must not hold up a server that stops.
+const closeWithin = time.Second
+
 // Close codes of the application (RFC 6455, section 7.4.2): coming back with
 // the same token would not help. Any other end invites to reconnect.
 const (
@@ -213,6 +217,8 @@ func (s *control) run(states <-chan mixer.State) {
 	wg.Go(func() { s.end(s.read(life)) })
 	wg.Go(func() { s.end(s.ping(life)) })
 	err := s.write(states)
+	late := time.AfterFunc(closeWithin, kill)
+	defer late.Stop()
 	switch {
 	case errors.Is(err, mixer.ErrRemoved):
 		s.conn.Close(closeRemoved, err.Error())

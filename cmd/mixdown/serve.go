@@ -273,8 +273,10 @@ func taken(err error) error {
 
 // serveHTTP serves on l and returns what ends it.
 func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger, failed chan<- error) func() error {
+	quiet := new(silent)
 	s := &http.Server{
 		Handler:           front.WithTLS(h),
+		ConnState:         quiet.follow,
 		ConnContext:       front.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second, // control connections are hijacked and have their own
@@ -293,6 +295,7 @@ func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger, failed chan<- e
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/4)
 		defer cancel()
+		s.RegisterOnShutdown(quiet.close) // when no more come
 		err := s.Shutdown(ctx)
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -148,6 +148,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("port taken: %v", err)
 	}
 
+	// Connections that a browser opened in advance hold up no stop.
+	ahead, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ahead.Close()
 	r.client.CloseIdleConnections()
 	r.stop()
 	if err := <-r.done; err != nil {

@@ -14,19 +14,33 @@ const skip = noLink || false;
 const host = (/** @type {string} */ address) => (address.includes(":") ? `[${address}]` : address);
 
 /**
+ * Ends what a test starts, the last first: a server waits a while for a browser that its link has left.
+ * @param {import("node:test").TestContext} t
+ */
+function ending(t) {
+  /** @type {(() => unknown)[]} */
+  const ends = [];
+  t.after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
+  return (/** @type {() => unknown} */ end) => ends.push(end);
+}
+
+/**
  * A server, a link to it, and the page in the room behind the link.
  * @param {import("node:test").TestContext} t @param {{link?: string[], shape?: string, flags?: string[], settled?: boolean}} o
  */
 async function behind(t, { link: how = [], shape = "", flags = [] } = {}) {
+  const after = ending(t);
   const [http, rtc] = [await freePort(false), await freePort(true)];
   const link = await Link.start(...how.map((flag) => flag.replace("PORTS", `${http},${rtc}`)));
-  t.after(() => link.stop());
+  after(() => link.stop());
   const server = await Server.startFor({ addresses: link.server, http, rtc }, ...flags);
-  t.after(() => server.stop());
+  after(() => server.stop());
   if (shape) await link.set("both", shape);
   const origin = `http://${host(link.server[0])}:${new URL(server.url).port}`;
   const browser = await launchIn(link.namespace, ...trusting(origin));
-  t.after(() => browser.close());
+  after(() => browser.close());
   const { join_key } = await server.room("through");
   const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
   const joined = await join(page, `${origin}/r/through#${join_key}`);
@@ -144,17 +158,18 @@ test("the server restarts: the page rejoins by itself", { skip }, async (t) => {
 });
 
 test("all but one TCP port blocked: relayed through TLS", { skip }, async (t) => {
+  const after = ending(t);
   const link = await Link.start();
-  t.after(() => link.stop());
+  after(() => link.stop());
   const authority = await Authority.make(link.server);
-  t.after(() => authority.remove());
+  after(() => authority.remove());
   const port = await freePort(false);
   const server = await Server.startFor({ addresses: link.server }, ...authority.flags, "--one-port", `:${port}`);
-  t.after(() => server.stop());
+  after(() => server.stop());
   const { join_key } = await server.room("through");
   await link.set("both", `block=tcp:${port}`);
   const browser = await launchAt(link.namespace, authority.dir);
-  t.after(() => browser.close());
+  after(() => browser.close());
   for (const relayed of [false, true]) {
     const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
     if (relayed) await relayOnly(page);
