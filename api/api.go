@@ -119,6 +119,7 @@ type API struct {
 	doors   *doors
 	meters  meters
 	ready   atomic.Bool
+	phones  phones
 	snaps   chan struct{} // bounds how many snapshots are coded at once
 
 	writeTimeout time.Duration // of one control message
@@ -211,6 +212,10 @@ func (a *API) Close() error {
 	return nil
 }
 
+// Ensure makes a room live that may be: one made by REST, or any if rooms are
+// open.
+func (a *API) Ensure(room string) error { return a.ensure(room) }
+
 // ensure makes a room live that may be: one made by REST, or any if rooms are
 // open.
 func (a *API) ensure(room string) error {
@@ -231,6 +236,9 @@ func (a *API) ensure(room string) error {
 	}
 	return newProblem(http.StatusNotFound, "there is no room %q; make it with POST /api/v1/rooms, or set rooms.open to let rooms come into being by themselves", room)
 }
+
+// ValidRoom reports whether room can name a room.
+func ValidRoom(room string) bool { return validRoom(room) }
 
 // validRoom reports whether room can name a room: 1 to 64 letters, digits, dots,
 // dashes and underscores, a letter or digit first.

@@ -38,6 +38,7 @@ type Place struct {
 	Tiers      []string    `json:"tiers" nullable:"false" doc:"names of the ladder, best first"`
 	WHIP       string      `json:"whip" doc:"where to offer: one connection that publishes and receives"`
 	Control    string      `json:"control" doc:"the control WebSocket"`
+	Calls      bool        `json:"calls,omitempty" doc:"this bearer may call telephones from the room"`
 }
 
 func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, error) {
@@ -92,6 +93,7 @@ func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, e
 		Tiers:      append([]string{}, a.cfg.Rooms.Tiers()...),
 		WHIP:       "/whip/" + in.Room + "?return=mix",
 		Control:    prefix + "/rooms/" + in.Room + "/control",
+		Calls:      role == mixer.Host && a.phones.caller != nil && a.phones.dials,
 	}
 	return &struct{ Body Place }{p}, nil
 }

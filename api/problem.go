@@ -91,9 +91,11 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusTooManyRequests, "%v; end one first", err).with("Retry-After", "10")
 	case errors.Is(err, mixer.ErrNoInput):
 		return newProblem(http.StatusNotFound, "%v", err)
-	case errors.Is(err, mixer.ErrForbidden), errors.Is(err, mixer.ErrRemoved):
+	case errors.Is(err, mixer.ErrBadAddress):
+		return newProblem(http.StatusUnprocessableEntity, "%v", err)
+	case errors.Is(err, mixer.ErrForbidden), errors.Is(err, mixer.ErrRemoved), errors.Is(err, mixer.ErrNotAllowed):
 		return forbidden("%v", err)
-	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession):
+	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession), errors.Is(err, mixer.ErrNoCall):
 		return newProblem(http.StatusNotFound, "%v", err)
 	case errors.Is(err, mixer.ErrReplaced), errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, errRoomExists):
 		return newProblem(http.StatusConflict, "%v", err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
+	"math/big"
 	"os"
 	"slices"
 	"sync"
@@ -24,6 +27,7 @@ type RoomKeys struct {
 	Name    string    `json:"name"`
 	JoinKey string    `json:"join_key"`
 	HostKey string    `json:"host_key"`
+	PIN     string    `json:"pin"` // lets telephones in, as participants
 	Created time.Time `json:"created"`
 }
 
@@ -77,7 +81,58 @@ func OpenRegistry(path string) (*Registry, error) {
 		}
 		r.rooms[k.Name] = k
 	}
-	return r, nil
+	return r, r.fillPINs()
+}
+
+// fillPINs gives one to rooms from before there were any.
+func (r *Registry) fillPINs() error {
+	missing := false
+	for name, k := range r.rooms {
+		if k.PIN == "" {
+			k.PIN = r.newPIN()
+			r.rooms[name], missing = k, true
+		}
+	}
+	if !missing {
+		return nil
+	}
+	return r.save()
+}
+
+// pinDigits makes PINs that are not found by trying: a caller has three tries,
+// an address thirty and then one in three seconds.
+const pinDigits = 8
+
+// newPIN makes one that no room has.
+func (r *Registry) newPIN() string {
+	for {
+		n, err := rand.Int(rand.Reader, big.NewInt(9*int64(math.Pow10(pinDigits-1))))
+		if err != nil {
+			panic(err) // there is no randomness to go on with
+		}
+		pin := n.Add(n, big.NewInt(int64(math.Pow10(pinDigits-1)))).String()
+		if _, taken := r.byPIN(pin); !taken {
+			return pin
+		}
+	}
+}
+
+// ByPIN finds the room that a PIN opens.
+func (r *Registry) ByPIN(pin string) (room string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byPIN(pin)
+}
+
+func (r *Registry) byPIN(pin string) (room string, ok bool) {
+	got := sha256.Sum256([]byte(pin))
+	for name, k := range r.rooms {
+		have := sha256.Sum256([]byte(k.PIN))
+		if k.PIN != "" && subtle.ConstantTimeCompare(got[:], have[:]) == 1 {
+			room, ok = name, true
+		}
+	}
+	return room, ok
 }
 
 // Create keeps a room; keys that are empty are made.
@@ -93,6 +148,7 @@ func (r *Registry) Create(name, joinKey, hostKey string, now time.Time) (RoomKey
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	k.PIN = r.newPIN()
 	if _, ok := r.rooms[name]; ok {
 		return RoomKeys{}, fmt.Errorf("room %q: %w; delete it first or take another name", name, errRoomExists)
 	}

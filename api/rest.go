@@ -50,6 +50,7 @@ func (a *API) restRoutes() {
 	if a.cfg.Inputs != nil {
 		a.inputRoutes()
 	}
+	a.callRoutes()
 }
 
 // guard checks the token of guarded operations and tells handlers what they

@@ -19,6 +19,8 @@ type RoomView struct {
 	JoinKey      string   `json:"join_key,omitempty" doc:"lets people in as participants; for hosts to see"`
 	HostKey      string   `json:"host_key,omitempty" doc:"lets people in as hosts; for hosts to see"`
 	Links        *Links   `json:"links,omitempty" doc:"for hosts to see"`
+	PIN          string   `json:"pin,omitempty" doc:"lets telephones in; for hosts to see"`
+	DialIn       *DialIn  `json:"dial_in,omitempty" doc:"how telephones call the room, where the server takes calls"`
 }
 
 // Links are the addresses of a room's page. What stands behind # is not sent
@@ -147,10 +149,15 @@ func (a *API) view(ctx context.Context, room string) RoomView {
 	if s, err := a.cfg.Rooms.State(room); err == nil {
 		v.Participants = len(s.Participants)
 	}
+	if a.phones.dialIn != nil {
+		d := a.phones.dialIn(room)
+		v.DialIn = &d
+	}
 	keys, known := a.cfg.Registry.Get(room)
 	if known && bearer(ctx).Host(room) {
 		base, _ := ctx.Value(baseKey).(string)
 		v.JoinKey, v.HostKey = keys.JoinKey, keys.HostKey
+		v.PIN = keys.PIN
 		v.Links = &Links{Join: Link(base, room, keys.JoinKey), Host: Link(base, room, keys.HostKey)}
 	}
 	return v

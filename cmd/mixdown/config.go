@@ -43,6 +43,7 @@ type Config struct {
 	Sound   SoundConfig   `koanf:"sound"`
 	Limits  LimitsConfig  `koanf:"limits"`
 	Inputs  InputsConfig  `koanf:"inputs"`
+	SIP     SIPConfig     `koanf:"sip"`
 }
 
 // LogConfig says what is logged, and how.
@@ -203,6 +204,7 @@ func Default() Config {
 		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
 		Sound:   soundConfig(m.Sound),
 		Inputs:  InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
+		SIP:     defaultSIP(),
 	}
 	w := webrtc.DefaultLimits()
 	c.Limits = LimitsConfig{
@@ -324,6 +326,12 @@ func (c Config) Validate() error {
 	}
 	if c.Inputs.GiveUp < 0 {
 		bad("inputs.give_up: %v is under 0", c.Inputs.GiveUp)
+	}
+	if _, err := c.SIP.endpoint(c.DataDir, c.RTC.Addresses); err != nil {
+		bad("%w", err)
+	}
+	if c.SIP.TLSAddr != "" && c.TLS.Mode == "off" {
+		bad("sip.tls_addr: needs a certificate; set tls.mode (--tls) to self, files or acme")
 	}
 	if c.Rooms.TokenTTL < time.Minute {
 		bad("rooms.token_ttl: %v is under a minute", c.Rooms.TokenTTL)

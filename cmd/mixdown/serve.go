@@ -43,6 +43,7 @@ type Serve struct {
 	ACMEDomain []string `name:"acme-domain" placeholder:"NAME" help:"Names to have a certificate for, with --tls acme." key:"tls.acme.domains"`
 	OnePort    *string  `name:"one-port" placeholder:"HOST:PORT" help:"HTTPS, TURN over TLS and media over TCP all on this one port, such as :443, for networks that let nothing else through. Instead of --https-addr." key:"https.one_port"`
 	TURNAddr   *string  `name:"turn-addr" placeholder:"HOST:PORT" help:"TURN over UDP and TCP, such as :3478 (default: none)." key:"turn.addr"`
+	SIPAddr    *string  `name:"sip-addr" placeholder:"HOST:PORT" help:"SIP over UDP and TCP, such as :5060, so that telephones and room systems can call rooms (default: none)." key:"sip.addr"`
 	PublicURL  *string  `name:"public-url" placeholder:"URL" help:"How the world reaches this server, for links." key:"http.public_url"`
 	RTCPort    *int     `name:"rtc-port" placeholder:"N" help:"The one UDP port of all media, the same number in TCP (default 7882)." key:"rtc.port"`
 	RTCAddress []string `name:"rtc-address" placeholder:"IP" help:"Public addresses of this server, behind NAT or in a container (default: detected)." key:"rtc.address"`
@@ -149,6 +150,25 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("api", control.Close)
 
+	var cert certificate
+	if secure != nil {
+		if cert, err = certificates(ctx, cfg, log); err != nil {
+			return err
+		}
+	}
+	phones, err := startSIP(cfg, &phoneRooms{rooms, control, registry, cfg.Rooms.Open}, nil, transport, cert.config, log)
+	if err != nil {
+		return err
+	}
+	if phones != nil {
+		stop.push("sip", phones.Close)
+		control.SetCaller(phones, cfg.SIP.dialIn, len(cfg.SIP.DialOut.Allow) > 0)
+		if err := metrics.Register(phones); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	web := withSIP(phones, cfg.SIP.WSPath, control)
+
 	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		rooms, transport, control, inputs,
@@ -164,12 +184,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	failed := make(chan error, 3)
 	bases := []string{"http://" + host(plain, netip.Addr{})}
-	var handler http.Handler = control
+	handler := web
 	if secure != nil {
-		cert, err := certificates(ctx, cfg, log)
-		if err != nil {
-			return err
-		}
 		elsewhere := redirect(control, secure.Addr())
 		handler = cert.challenges(elsewhere)
 		inside, plainly := front.NewInlet(secure.Addr()), front.NewInlet(secure.Addr())
@@ -177,7 +193,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 		if cfg.HTTPS.OnePort != "" {
 			routes.TURN, routes.ICE = relay.ServeTCP, transport.ServeTCP
 		}
-		stop.push("https", serveHTTP(inside, control, log, failed))
+		stop.push("https", serveHTTP(inside, web, log, failed))
 		stop.push("http at the https port", serveHTTP(plainly, elsewhere, log, failed))
 		door := front.New(secure, cert.config, routes)
 		stop.push("front", door.Close)
