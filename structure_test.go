@@ -38,7 +38,9 @@ var plan = []room{
 	{"mixer/outside", nil},
 	{"mixer/webrtc/tcp", nil},
 	{"mixer/webrtc/turn", []string{"mixer/webrtc/tcp"}},
-	{"mixer/webrtc", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/webrtc/tcp", "codec"}},
+	{"mixer/webrtc", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/webrtc/tcp", "mixer/stream", "codec"}},
+	{"mixer/stream", []string{"mixer", "mixer/jitter", "codec"}},
+	{"mixer/rtp", []string{"mixer", "mixer/jitter", "mixer/stream", "codec"}},
 	{"mixer/sip", []string{"mixer", "mixer/jitter", "mixer/rtp", "codec"}},
 	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/outside", "codec"}}, // transports, inputs and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},

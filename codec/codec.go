@@ -56,6 +56,10 @@ type Codec struct {
 	// Bounded further, all its pictures get worse.
 	EvenKeyframes bool
 
+	// Negotiate reads the format parameters of who is to receive; ok is false if what
+	// the encoder makes is not for it. nil: all take it, and Fmtp answers.
+	Negotiate func(fmtp string) (t Terms, ok bool)
+
 	// Payload is the RTP payload format.
 	Payload Payload
 

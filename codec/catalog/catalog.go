@@ -21,6 +21,7 @@ func Default() codec.Set {
 			Name:            "VP8",
 			Kind:            codec.Video,
 			ClockRate:       90000, // RFC 7741, section 6.1
+			Negotiate:       vpx.NegotiateVP8,
 			Payload:         vpx.VP8Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("vp8"),
 			NewVideoEncoder: vpx.NewVP8Encoder,
@@ -31,6 +32,7 @@ func Default() codec.Set {
 			ClockRate:       90000, // RFC 6184, section 8.2.1
 			Fmtp:            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 			EvenKeyframes:   true,
+			Negotiate:       x264.Negotiate,
 			Payload:         x264.Payload{},
 			NewVideoDecoder: ffmpeg.NewDecoder("h264"),
 			NewVideoEncoder: x264.NewEncoder,

@@ -3,65 +3,405 @@ package rtp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
 
+	"mixdown/codec"
 	"mixdown/mixer"
 )
-
-var errNotYet = errors.New("rtp: not yet")
 
 // Reasons for the end of a leg, besides those that a room gives.
 var (
 	ErrSilent  = errors.New("nothing came from the other end")
 	ErrHangup  = errors.New("hung up")
+	ErrBye     = errors.New("the other end said goodbye")
 	ErrClosing = errors.New("server is closing")
-)
 
-// Transport holds the legs.
-type Transport struct{}
+	errEnded = errors.New("the leg has ended")
+)
 
 // Leg is one end that speaks plain RTP. Its methods may be called from any
 // goroutine.
-type Leg struct{}
+//
+// Its goroutines are a reader for each socket, the sink's writer, and run.
+type Leg struct {
+	id        string
+	cname     string
+	transport *Transport
+	cfg       Config
+	meter     *meter
+	params    Params
+	log       *slog.Logger
+	source    *source
+	sink      *sink
+
+	done    chan struct{}
+	once    sync.Once
+	reason  error // why it ended; set before done is closed
+	readers sync.WaitGroup
+
+	signal   sync.Mutex // one signaling step at a time; taken before mu
+	versions uint64     // of our description
+	proto    string     // of an own offer
+
+	play   sync.Mutex              // one prompt at a time
+	silent context.CancelCauseFunc // ends the prompt that is being played; guarded by mu
+
+	mu      sync.Mutex
+	session mixer.Session
+	lines   [3]*line // by codec.Kind
+	order   []place  // m-lines as they stand in SDP
+	offered []offered
+	local   string // description that holds
+	kind    string // of it: "offer" or "answer"
+	seat    *seat  // nil: in no room
+	tmmbr   int    // bit/s that the other end takes now; 0: no bound
+}
+
+// place is one m-line of a leg's SDP.
+type place struct {
+	kind codec.Kind // 0: refused
+	mid  string
+}
 
 // ID is unguessable.
-func (l *Leg) ID() string { return "" }
+func (l *Leg) ID() string { return l.id }
 
-// Accept takes the answer to an offer of Offer or Reoffer, early media's too: it
-// may be called again with another one.
-func (l *Leg) Accept(answer string) error { return errNotYet }
+// Hangup ends the leg without waiting for it; nil stands for ErrHangup.
+func (l *Leg) Hangup(reason error) {
+	if reason == nil {
+		reason = ErrHangup
+	}
+	l.once.Do(func() {
+		l.reason = reason
+		close(l.done)
+	})
+}
 
-// Update takes a further offer (a re-INVITE or UPDATE: hold, resume, other codecs,
-// another address) and returns the answer. After an error what held before still
-// holds.
-func (l *Leg) Update(offer string) (answer string, err error) { return "", errNotYet }
+// Done is closed when the leg has ended.
+func (l *Leg) Done() <-chan struct{} { return l.done }
 
-// Reoffer returns an offer of what holds now, for a re-INVITE without SDP.
-func (l *Leg) Reoffer() (offer string, err error) { return "", errNotYet }
+func (l *Leg) ended() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
 
-// Attach brings the leg into a room, or from one into another, as its session
-// says.
-func (l *Leg) Attach(ctx context.Context, s mixer.Session) error { return errNotYet }
+// run is the leg from its making to its end.
+func (l *Leg) run() {
+	var writer sync.WaitGroup
+	writer.Go(l.sink.run)
+	l.loop()
+	writer.Wait()
 
-// Detach takes the leg out of its room. It stays.
-func (l *Leg) Detach() {}
+	l.signal.Lock() // nobody opens a line any more
+	l.mu.Lock()
+	at, lines := l.seat, l.lines
+	l.seat = nil
+	l.mu.Unlock()
+	l.signal.Unlock()
+	l.source.pub.Store(nil)
+	if at != nil {
+		at.leave()
+	}
+	for _, n := range lines {
+		if n == nil {
+			continue
+		}
+		l.bye(n)
+		_ = n.conn[forRTP].Close()
+		_ = n.conn[forRTCP].Close()
+	}
+	l.readers.Wait()
+	for _, n := range lines {
+		if n != nil {
+			l.transport.ports.free(n.port)
+		}
+	}
+	l.source.close()
+	l.log.Info("leg ended", "reason", l.reason)
+	if l.params.Ended != nil {
+		l.params.Ended(l, l.reason)
+	}
+}
 
-// Play sends a prompt in place of the room's sound, mono at 48 kHz, and returns when
-// it has been sent, ctx ends or the leg does. A second Play ends the first.
-func (l *Leg) Play(ctx context.Context, pcm []int16) error { return errNotYet }
+// line returns the m-line of a kind, opened at the first call. The caller holds
+// signal.
+func (l *Leg) line(k codec.Kind) (*line, error) {
+	if n := l.lines[k]; n != nil {
+		return n, nil
+	}
+	if l.ended() {
+		return nil, errEnded
+	}
+	rtp, rtcp, err := l.transport.ports.open()
+	if err != nil {
+		return nil, err
+	}
+	n := &line{leg: l, kind: k, out: newOutgoing()}
+	n.port = portOf(rtp)
+	n.conn[forRTP], n.conn[forRTCP] = rtp, rtcp
+	// A keyframe comes in one burst; the kernel gives as much of this as it may.
+	_ = rtp.SetReadBuffer(1 << 20)
+	l.mu.Lock()
+	l.lines[k] = n
+	l.mu.Unlock()
+	l.readers.Go(func() { n.read(forRTP) })
+	l.readers.Go(func() { n.read(forRTCP) })
+	return n, nil
+}
 
-// RequestKeyframe asks the room for a keyframe for the other end, as
-// picture_fast_update does in signaling.
-func (l *Leg) RequestKeyframe() {}
+// lineOf returns the m-line of a kind, or nil.
+func (l *Leg) lineOf(k codec.Kind) *line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines[k]
+}
+
+// agreedOn returns what holds for a kind, or nil.
+func (l *Leg) agreedOn(k codec.Kind) *agreement {
+	if n := l.lineOf(k); n != nil {
+		return n.agreed.Load()
+	}
+	return nil
+}
+
+// sending reports whether the other end takes a kind now.
+func (l *Leg) sending(k codec.Kind) bool {
+	a := l.agreedOn(k)
+	return a != nil && a.sends
+}
 
 // Held reports whether the other end takes nothing at present (RFC 3264, section
 // 8.4).
-func (l *Leg) Held() bool { return false }
+func (l *Leg) Held() bool {
+	a, v := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
+	return (a != nil || v != nil) && !(a != nil && a.sends) && !(v != nil && v.sends)
+}
 
-// Info returns what is to be told of the leg, with figures.
-func (l *Leg) Info() mixer.Leg { return mixer.Leg{} }
+// Attach brings the leg into a room, or from one into another, as its session
+// says. Its Publish and Receive cannot be more than those that the leg was made
+// with.
+func (l *Leg) Attach(_ context.Context, s mixer.Session) error {
+	l.signal.Lock()
+	defer l.signal.Unlock()
+	return l.attach(s)
+}
 
-// Hangup ends the leg without waiting for it; nil stands for ErrHangup.
-func (l *Leg) Hangup(reason error) {}
+// attach is Attach. The caller holds signal.
+func (l *Leg) attach(s mixer.Session) error {
+	if l.ended() {
+		return errEnded
+	}
+	at := &seat{leg: l, session: s}
+	audio, video := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
+	for _, a := range []*agreement{audio, video} {
+		if a == nil {
+			continue
+		}
+		for _, f := range a.formats {
+			at.codecs = append(at.codecs, f.codec.Name)
+		}
+	}
+	if len(at.codecs) == 0 {
+		return fmt.Errorf("leg %s: nothing was agreed on yet: %w", l.id[:8], mixer.ErrNoCodec)
+	}
+	if audio != nil {
+		at.voice = l.source.voiceFor(audio.formats[0].codec)
+	}
+	l.detach()
+	rooms := l.transport.rooms
+	var err error
+	if s.Publish {
+		if at.pub, err = rooms.Publish(s.Room, s.Identity, at); err != nil {
+			return fmt.Errorf("room %q: %w", s.Room, err)
+		}
+	}
+	if s.Receive {
+		if at.sub, err = rooms.Subscribe(s.Room, s.Identity, at, s.Want); err != nil {
+			at.leave()
+			return fmt.Errorf("room %q: %w", s.Room, err)
+		}
+	}
+	l.mu.Lock()
+	l.seat, l.session = at, s
+	l.mu.Unlock()
+	if at.pub != nil {
+		l.source.pub.Store(at)
+		l.source.keyWant.Store(true)
+	}
+	l.fit()
+	l.showMedia()
+	l.log.Info("leg is in a room", "room", s.Room, "participant", s.Identity.ID, "codecs", at.codecs)
+	return nil
+}
 
-// Done is closed when the leg has ended.
-func (l *Leg) Done() <-chan struct{} { return nil }
+// Detach takes the leg out of its room. It stays.
+func (l *Leg) Detach() {
+	l.signal.Lock()
+	defer l.signal.Unlock()
+	l.detach()
+	l.mu.Lock()
+	l.session.Room = ""
+	l.mu.Unlock()
+}
+
+func (l *Leg) detach() {
+	l.mu.Lock()
+	at := l.seat
+	l.seat = nil
+	l.mu.Unlock()
+	l.source.pub.Store(nil)
+	if at != nil {
+		at.leave()
+	}
+}
+
+// place returns where the leg is, nil for nowhere.
+func (l *Leg) place() *seat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seat
+}
+
+// RequestKeyframe asks the room for a keyframe for the other end, as
+// picture_fast_update does in signaling.
+func (l *Leg) RequestKeyframe() { l.wantPicture() }
+
+func (l *Leg) wantPicture() {
+	if at := l.place(); at != nil && at.sub != nil {
+		at.sub.RequestKeyframe()
+	}
+}
+
+// showMedia tells the room what the other end sends: without pictures its tile is its
+// name.
+func (l *Leg) showMedia() {
+	at := l.place()
+	if at == nil || at.pub == nil {
+		return
+	}
+	a, v := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
+	audio, video := a != nil && a.takes, v != nil && v.takes
+	if err := l.transport.rooms.SetMedia(at.session.Room, at.session.Identity.ID, &audio, &video); err != nil {
+		l.log.Debug("what is sent could not be told", "error", err)
+	}
+}
+
+// renegotiated follows another agreement. The caller holds signal.
+func (l *Leg) renegotiated() error {
+	l.mu.Lock()
+	at, s := l.seat, l.session
+	l.mu.Unlock()
+	if at == nil {
+		return nil
+	}
+	var codecs []string
+	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
+		if a := l.agreedOn(k); a != nil {
+			for _, f := range a.formats {
+				codecs = append(codecs, f.codec.Name)
+			}
+		}
+	}
+	if !slices.Equal(codecs, at.codecs) || at.voice == nil && l.agreedOn(codec.Audio) != nil {
+		return l.attach(s)
+	}
+	l.fit()
+	l.showMedia()
+	l.source.keyWant.Store(true)
+	l.wantPicture()
+	return nil
+}
+
+// limited takes a bit rate that the other end allows.
+func (l *Leg) limited(bps int) {
+	l.mu.Lock()
+	l.tmmbr = bps
+	l.mu.Unlock()
+	l.fit()
+}
+
+// fit tells the room which tier the other end takes.
+func (l *Leg) fit() {
+	at := l.place()
+	if at == nil || at.sub == nil {
+		return
+	}
+	at.sub.Fit(mixer.Fit{Tier: l.tier()})
+}
+
+// tier is the best index of the ladder that the other end takes, -1 for none.
+func (l *Leg) tier() int {
+	a := l.agreedOn(codec.Video)
+	if a == nil || !a.sends {
+		return -1
+	}
+	l.mu.Lock()
+	limit := l.tmmbr
+	l.mu.Unlock()
+	if a.limit > 0 && (limit == 0 || a.limit < limit) {
+		limit = a.limit
+	}
+	return a.tier(l.transport.rooms.Rungs().Tiers, limit)
+}
+
+// tier is the best of a ladder that fits what was agreed on and a bit rate, 0 for
+// any. If only the rate does not fit, it is the cheapest.
+func (a *agreement) tier(ladder []mixer.TierSpec, limit int) int {
+	cheapest := -1
+	for i, t := range ladder {
+		pixels := (t.Width + 15) / 16 * ((t.Height + 15) / 16) * 256
+		fits, rate := true, limit
+		for _, f := range a.formats {
+			b := f.terms
+			if b.Pixels > 0 && pixels > b.Pixels || b.PixelRate > 0 && float64(pixels)*t.FPS > float64(b.PixelRate) {
+				fits = false
+			}
+			if b.Bitrate > 0 && (rate == 0 || b.Bitrate < rate) {
+				rate = b.Bitrate
+			}
+		}
+		switch {
+		case !fits:
+		case rate == 0 || t.Bitrate <= rate:
+			return i
+		default:
+			cheapest = i
+		}
+	}
+	return cheapest
+}
+
+// silence ends a leg that has said nothing for too long.
+func (l *Leg) silence(now time.Time) {
+	var heard time.Time
+	waits := false
+	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
+		n := l.lineOf(k)
+		if n == nil {
+			continue
+		}
+		a := n.agreed.Load()
+		if a == nil {
+			continue
+		}
+		waits = waits || a.takes
+		if at := time.Unix(0, n.heard.Load()); at.After(heard) {
+			heard = at
+		}
+	}
+	switch since := now.Sub(heard); {
+	case heard.IsZero():
+	case l.source.bye.Load() && since > byeGrace:
+		l.Hangup(ErrBye)
+	case waits && since > l.cfg.Silence:
+		l.Hangup(ErrSilent)
+	}
+}

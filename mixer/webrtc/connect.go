@@ -15,6 +15,7 @@ import (
 
 	"mixdown/codec"
 	"mixdown/mixer/jitter"
+	"mixdown/mixer/stream"
 )
 
 // gatherTimeout is for candidates of this machine only: milliseconds.
@@ -119,7 +120,7 @@ func (t *Transport) streams(p *peer, tracks map[codec.Kind]*track) {
 			s.audio = a.audio
 			s.audio.codecs = slices.DeleteFunc(slices.Clone(a.audio.codecs), func(f format) bool { return f.codec.NewAudioDecoder == nil })
 			if len(s.audio.codecs) > 0 {
-				s.voice = newVoice(s.audio.codecs[0].codec, clock)
+				s.voice = stream.NewVoice(s.audio.codecs[0].codec, clock)
 			}
 		}
 		p.source = s

@@ -56,7 +56,7 @@ func FuzzRTCP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, pub, _ := newTestSource()
 		s.published(pub)
-		s.streams[0].ssrc, s.streams[1].ssrc = 1, 2
+		s.streams[0].SSRC, s.streams[1].SSRC = 1, 2
 		sink, w, _, codecs := newTestSink()
 		pk := new(fakePacketizer)
 		for i := range 3 {
@@ -102,7 +102,7 @@ func FuzzAudioLevel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		s, pub, _ := newTestSource()
 		s.published(pub)
-		defer s.voice.close()
+		defer s.voice.Close()
 		raw := append([]byte{0x90, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2}, rest...)
 		s.packet(raw, start)
 		pcm := make([]int16, 960)
@@ -123,7 +123,7 @@ func FuzzStreams(f *testing.F) {
 		s, pub, _ := newTestSource()
 		pub.units = make(chan codec.Unit, len(script)+1)
 		s.published(pub)
-		defer s.voice.close()
+		defer s.voice.Close()
 		now, l, pcm := start, new(loop), make([]int16, 960)
 		for ; len(script) >= 6; script = script[6:] {
 			now = now.Add(time.Duration(script[5]) * time.Millisecond)

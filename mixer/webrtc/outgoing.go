@@ -15,6 +15,7 @@ import (
 	"mixdown/codec"
 	"mixdown/mixer"
 	"mixdown/mixer/jitter"
+	"mixdown/mixer/stream"
 )
 
 // track is the webrtc.TrackLocal behind which an outgoing stream writes. pion
@@ -140,16 +141,7 @@ func (o *outgoing) write(p *mixer.Packet, now time.Time) error {
 // move finds the shift of the codec's counters from which the packets of p's
 // encoder continue those of the last one.
 func (o *outgoing) move(p *mixer.Packet) {
-	before := o.shift
-	o.shift = 0
-	if o.last.Codec != p.Codec || p.Codec.Payload == nil || len(o.last.Payload) > maxPayload {
-		return
-	}
-	buf := o.scratch[:copy(o.scratch[:], o.last.Payload)]
-	if before != 0 {
-		p.Codec.Payload.Shift(buf, before)
-	}
-	o.shift = p.Codec.Payload.Follow(p.Codec.Payload.Counters(buf), p.Codec.Payload.Counters(p.Payload))
+	o.shift = stream.Follow(o.last, o.shift, p, o.scratch[:])
 }
 
 func (o *outgoing) send(seq uint16, pt uint8, p *mixer.Packet, shift codec.Counters) error {
@@ -249,12 +241,7 @@ func (o *outgoing) report(now time.Time) *rtcp.SenderReport {
 	if o.last == nil {
 		return nil
 	}
-	since := now.Sub(o.last.Time)
-	ticks := int64(since) / 1000 * int64(o.last.Codec.ClockRate) / 1_000_000
-	return &rtcp.SenderReport{
-		SSRC: o.ssrc, NTPTime: jitter.ToNTP(now), RTPTime: o.last.Timestamp + uint32(ticks),
-		PacketCount: o.packets, OctetCount: o.octets,
-	}
+	return stream.SenderReport(o.ssrc, o.last, o.packets, o.octets, now)
 }
 
 // received takes the client's report on this stream.

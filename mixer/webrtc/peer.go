@@ -167,7 +167,7 @@ func (p *peer) run(rooms Rooms) {
 	}
 	_ = p.pc.GracefulClose()
 	if p.source != nil && p.source.voice != nil {
-		p.source.voice.close()
+		p.source.voice.Close()
 	}
 	p.log.Info("session ended", "reason", p.reason)
 }

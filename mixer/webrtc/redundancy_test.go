@@ -98,7 +98,7 @@ func TestRedundantSound(t *testing.T) {
 	for range 10 {
 		s.voice.Pull(pcm)
 	}
-	got := s.voice.playout.Stats()
+	got := s.voice.Stats()
 	if got.Packets != 9 || got.Copied != 1 || got.Lost > 0 || got.Bad > 0 {
 		t.Errorf("%+v", got)
 	}

@@ -12,6 +12,7 @@ import (
 	"mixdown/codec"
 	"mixdown/mixer"
 	"mixdown/mixer/jitter"
+	"mixdown/mixer/stream"
 )
 
 const (
@@ -25,11 +26,6 @@ const (
 	soundShare = 64_000
 	// idleRate keeps a sender's encoder alive whose picture is on no canvas.
 	idleRate = 50_000
-
-	// A further SSRC takes a stream over when the former one has been silent for
-	// so long, or has sent nothing among so many packets.
-	takeOverAfter   = 200 * time.Millisecond
-	takeOverPackets = 8
 )
 
 // source is a peer's sending side. Packets come in on pion's goroutine; the
@@ -38,8 +34,8 @@ type source struct {
 	peer    *peer
 	video   agreed
 	audio   agreed
-	ssrc    uint32 // of our reports
-	voice   *voice // nil: no sound
+	ssrc    uint32        // of our reports
+	voice   *stream.Voice // nil: no sound
 	keyWant atomic.Bool
 	asked   atomic.Pointer[mixer.Ask]
 	kick    chan struct{} // there is something to tell the sender
@@ -54,19 +50,11 @@ type source struct {
 	left      bool
 	pending   []codec.Unit
 	assembler *jitter.Assembler
-	streams   [2]stream // video, audio
+	streams   [2]stream.Stream // video, audio
 
 	feedback sync.Mutex
 	recorder *twcc.Recorder
 	began    time.Time // of the recorder's line of time
-}
-
-// stream is one kind's incoming SSRC.
-type stream struct {
-	reception
-	seen    time.Time
-	rival   uint32 // a further SSRC
-	rivaled int    // its packets since the last of ours
 }
 
 var _ mixer.Source = (*source)(nil)
@@ -90,7 +78,7 @@ func (s *source) Close(reason error) { s.peer.close(reason) }
 // Voice implements mixer.Source.
 func (s *source) Voice() mixer.Voice {
 	if s.voice == nil {
-		return nil // not a nil *voice in an interface
+		return nil // not a nil *stream.Voice in an interface
 	}
 	return s.voice
 }
@@ -184,7 +172,7 @@ func find(formats []format, pt uint8) *codec.Codec {
 func (s *source) picture(c *codec.Codec, p *rtp.Packet, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.streams[0].admit(c, p, now) {
+	if !s.streams[0].Admit(c, p, now) {
 		s.peer.meter.badStream.Inc()
 		return
 	}
@@ -213,8 +201,8 @@ func (s *source) deliver(units []codec.Unit) {
 func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now time.Time) {
 	s.mu.Lock()
 	t := &s.streams[1]
-	hole := int16(p.SequenceNumber-uint16(t.highest)) > 1
-	ok := t.admit(c, p, now)
+	hole := int16(p.SequenceNumber-uint16(t.Highest())) > 1
+	ok := t.Admit(c, p, now)
 	s.mu.Unlock()
 	if !ok {
 		s.peer.meter.badStream.Inc()
@@ -227,30 +215,10 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now
 			level = -float64(e[0] & 0x7f)
 		}
 	}
-	s.voice.push(c, p, copies, level, now)
+	s.voice.Push(c, p, copies, level, now)
 	if hole && s.audio.nack {
 		s.rouse() // sound waits too shortly to wait for the next tick
 	}
-}
-
-// admit counts p for its stream and reports whether it belongs to it.
-func (t *stream) admit(c *codec.Codec, p *rtp.Packet, now time.Time) bool {
-	if t.seen.IsZero() {
-		t.ssrc = p.SSRC
-	}
-	if p.SSRC != t.ssrc {
-		if p.SSRC != t.rival {
-			t.rival, t.rivaled = p.SSRC, 0
-		}
-		if t.rivaled++; t.rivaled < takeOverPackets && now.Sub(t.seen) < takeOverAfter {
-			return false
-		}
-		t.reception = reception{ssrc: p.SSRC}
-	}
-	t.clockRate = c.ClockRate
-	t.rivaled, t.seen = 0, now
-	t.add(p.SequenceNumber, p.Timestamp, now)
-	return true
 }
 
 // record notes a packet's arrival for transport-wide feedback
@@ -276,7 +244,7 @@ func (s *source) record(p *rtp.Packet, now time.Time) {
 func (s *source) has(ssrc uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.streams[0].ssrc == ssrc || s.streams[1].ssrc == ssrc
+	return s.streams[0].SSRC == ssrc || s.streams[1].SSRC == ssrc
 }
 
 // handle takes RTCP from the client that is about one SSRC.
@@ -287,17 +255,17 @@ func (s *source) handle(ssrc uint32, packets []rtcp.Packet, now time.Time) {
 			continue
 		}
 		s.mu.Lock()
-		isVideo, isAudio := s.streams[0].ssrc == ssrc, s.streams[1].ssrc == ssrc
+		isVideo, isAudio := s.streams[0].SSRC == ssrc, s.streams[1].SSRC == ssrc
 		switch {
 		case isVideo:
-			s.streams[0].sender(sr, now)
+			s.streams[0].Sender(sr, now)
 			s.assembler.SenderReport(sr.NTPTime, sr.RTPTime, now)
 		case isAudio:
-			s.streams[1].sender(sr, now)
+			s.streams[1].Sender(sr, now)
 		}
 		s.mu.Unlock()
 		if isAudio && s.voice != nil {
-			s.voice.senderReport(sr, now)
+			s.voice.SenderReport(sr, now)
 		}
 	}
 }

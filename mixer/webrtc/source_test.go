@@ -12,6 +12,7 @@ import (
 	"mixdown/codec"
 	"mixdown/mixer"
 	"mixdown/mixer/jitter"
+	"mixdown/mixer/stream"
 )
 
 // newTestSource returns a source without a connection: tests give it packets
@@ -23,7 +24,7 @@ func newTestSource() (*source, *fakePublication, codec.Set) {
 		peer: &peer{meter: newMeter(), closed: make(chan struct{})}, ssrc: 1, kick: make(chan struct{}, 1),
 		video:     agreed{codecs: []format{{codecs[0], 96}, {codecs[0], 97}}, transport: 3},
 		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1, red: 63, nack: true},
-		voice:     newVoice(codecs[1], clock),
+		voice:     stream.NewVoice(codecs[1], clock),
 		assembler: jitter.NewAssembler(jitter.AssemblerConfig{Sender: clock}),
 		recorder:  twcc.NewRecorder(1), began: start,
 	}
@@ -103,7 +104,7 @@ func TestOtherSSRC(t *testing.T) {
 	}
 	// A sender that changes at once is taken up within a few pictures.
 	c := &sender{t: t, s: s, ssrc: 7, pt: 96}
-	for i := range uint32(takeOverPackets) {
+	for i := range uint32(8) {
 		c.picture(i*3000, true, now)
 	}
 	s.step(new(loop), now.Add(200*time.Millisecond))
@@ -218,11 +219,11 @@ func TestVoice(t *testing.T) {
 	for range 5 {
 		s.voice.Pull(stereo)
 	}
-	if s.voice.format.Channels != 2 {
-		t.Fatalf("decodes to %+v for a room in stereo", s.voice.format)
+	if n := s.voice.Channels(); n != 2 {
+		t.Fatalf("decodes to %d channels for a room in stereo", n)
 	}
-	s.voice.close()
-	s.voice.close()
+	s.voice.Close()
+	s.voice.Close()
 	if h := s.voice.Pull(pcm); !h.Silent {
 		t.Fatal("sound after the end")
 	}

@@ -41,16 +41,16 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	if lost && s.pub != nil {
 		s.pub.Lost()
 	}
-	video, audio := s.streams[0].ssrc, s.streams[1].ssrc
-	known := !s.streams[0].seen.IsZero()
+	video, audio := s.streams[0].SSRC, s.streams[1].SSRC
+	known := !s.streams[0].Seen.IsZero()
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= reportEvery {
 		if l.rtt > 0 {
 			s.assembler.SetRTT(l.rtt)
 		}
 		for i := range s.streams {
-			if t := &s.streams[i]; !t.seen.IsZero() {
-				reports = append(reports, t.report(now))
+			if t := &s.streams[i]; !t.Seen.IsZero() {
+				reports = append(reports, t.Report(now))
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	}
 	out = s.again(out, video, nacks)
 	if s.audio.nack && s.voice != nil && l.rtt > 0 {
-		out = s.again(out, audio, s.voice.nacks(nil, l.rtt, now))
+		out = s.again(out, audio, s.voice.Nacks(nil, l.rtt, now))
 	}
 	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
 		l.key = now

@@ -1,4 +1,4 @@
-package webrtc
+package stream
 
 import (
 	"testing"
@@ -8,18 +8,18 @@ import (
 )
 
 func TestReception(t *testing.T) {
-	r := reception{ssrc: 5, clockRate: 90000}
-	now := start
+	r := Reception{SSRC: 5, ClockRate: 90000}
+	now := time.Unix(1_700_000_000, 0)
 	seq := uint16(65500) // wraps
 	for i := range 100 {
 		now = now.Add(10 * time.Millisecond)
 		if i%10 != 5 { // one in ten is lost
-			r.add(seq, uint32(i)*900, now)
+			r.Add(seq, uint32(i)*900, now)
 		}
 		seq++
 	}
-	r.sender(&rtcp.SenderReport{NTPTime: 0x11112222_33334444}, now)
-	got := r.report(now.Add(500 * time.Millisecond))
+	r.Sender(&rtcp.SenderReport{NTPTime: 0x11112222_33334444}, now)
+	got := r.Report(now.Add(500 * time.Millisecond))
 	if got.TotalLost != 10 || got.FractionLost != 25 || got.LastSequenceNumber != 65500+99 {
 		t.Fatalf("%+v", got)
 	}
@@ -28,10 +28,10 @@ func TestReception(t *testing.T) {
 	}
 	// Nothing lost since.
 	for i := 100; i < 150; i++ {
-		r.add(seq, uint32(i)*900, now.Add(time.Duration(i)*11*time.Millisecond))
+		r.Add(seq, uint32(i)*900, now.Add(time.Duration(i)*11*time.Millisecond))
 		seq++
 	}
-	got = r.report(now)
+	got = r.Report(now)
 	if got.FractionLost != 0 || got.TotalLost != 10 || got.Jitter == 0 {
 		t.Fatalf("%+v", got)
 	}

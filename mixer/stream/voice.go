@@ -1,4 +1,7 @@
-package webrtc
+// Package stream has what transports share that carry RTP: one sender's sound as
+// a mixer.Voice, what is told of an incoming stream, and how a stream goes on where
+// its encoder changes.
+package stream
 
 import (
 	"sync"
@@ -15,9 +18,9 @@ import (
 // soundRate is the rate that rooms mix at, Hz.
 const soundRate = 48000
 
-// voice is a source's sound behind its jitter buffer. Packets are pushed by
-// pion's goroutine, the room's sound clock pulls.
-type voice struct {
+// Voice is a source's sound behind its jitter buffer. Packets are pushed by
+// the transport's goroutine, the room's sound clock pulls.
+type Voice struct {
 	clock *jitter.Sender
 
 	mu      sync.Mutex // held while decoding: a Playout is pulled and closed by one at a time
@@ -29,18 +32,19 @@ type voice struct {
 }
 
 var (
-	_ mixer.Voice      = (*voice)(nil)
-	_ mixer.VoiceMeter = (*voice)(nil)
+	_ mixer.Voice      = (*Voice)(nil)
+	_ mixer.VoiceMeter = (*Voice)(nil)
 )
 
-func newVoice(c *codec.Codec, clock *jitter.Sender) *voice {
-	v := &voice{clock: clock}
+// NewVoice returns the voice of a sender whose clock is that of its pictures too.
+func NewVoice(c *codec.Codec, clock *jitter.Sender) *Voice {
+	v := &Voice{clock: clock}
 	v.use(c, 1)
 	return v
 }
 
 // use begins with another codec or number of channels. The caller holds mu.
-func (v *voice) use(c *codec.Codec, channels int) {
+func (v *Voice) use(c *codec.Codec, channels int) {
 	if v.playout != nil {
 		v.former = v.stats()
 		_ = v.playout.Close()
@@ -52,8 +56,8 @@ func (v *voice) use(c *codec.Codec, channels int) {
 	}, func() (codec.AudioDecoder, error) { return c.NewAudioDecoder(format) })
 }
 
-// push takes a packet and the copies of earlier ones that came in it.
-func (v *voice) push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level float64, now time.Time) {
+// Push takes a packet and the copies of earlier ones that came in it.
+func (v *Voice) Push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level float64, now time.Time) {
 	v.mu.Lock()
 	if c != v.codec && !v.closed {
 		v.use(c, v.format.Channels)
@@ -63,8 +67,30 @@ func (v *voice) push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level
 	playout.PushCopies(p, copies, level, now)
 }
 
-// nacks appends what to ask the sender for again.
-func (v *voice) nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16 {
+// PushNoise takes a packet that says how a pause sounds (RFC 3389).
+func (v *Voice) PushNoise(p *rtp.Packet, now time.Time) {
+	v.mu.Lock()
+	playout := v.playout
+	v.mu.Unlock()
+	playout.PushNoise(p, now)
+}
+
+// Channels are those that the room pulled last.
+func (v *Voice) Channels() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.format.Channels
+}
+
+// Stats are the figures of the newest playout.
+func (v *Voice) Stats() jitter.PlayoutStats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.playout.Stats()
+}
+
+// Nacks appends what to ask the sender for again.
+func (v *Voice) Nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16 {
 	v.mu.Lock()
 	playout := v.playout
 	v.mu.Unlock()
@@ -72,14 +98,14 @@ func (v *voice) nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16 {
 }
 
 // VoiceStats implements mixer.VoiceMeter.
-func (v *voice) VoiceStats() mixer.VoiceStats {
+func (v *Voice) VoiceStats() mixer.VoiceStats {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.stats()
 }
 
 // stats returns the figures so far. The caller holds mu.
-func (v *voice) stats() mixer.VoiceStats {
+func (v *Voice) stats() mixer.VoiceStats {
 	s := v.playout.Stats()
 	return mixer.VoiceStats{
 		Delay: s.Delay, Target: s.Target,
@@ -90,7 +116,8 @@ func (v *voice) stats() mixer.VoiceStats {
 	}
 }
 
-func (v *voice) senderReport(r *rtcp.SenderReport, now time.Time) {
+// SenderReport takes one of this track.
+func (v *Voice) SenderReport(r *rtcp.SenderReport, now time.Time) {
 	v.mu.Lock()
 	playout := v.playout
 	v.mu.Unlock()
@@ -98,7 +125,7 @@ func (v *voice) senderReport(r *rtcp.SenderReport, now time.Time) {
 }
 
 // Pull implements mixer.Voice. The room's format shows in the length of pcm.
-func (v *voice) Pull(pcm []int16) mixer.Heard {
+func (v *Voice) Pull(pcm []int16) mixer.Heard {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if n := len(pcm) / (soundRate / 50); n != v.format.Channels && n > 0 && !v.closed {
@@ -107,8 +134,8 @@ func (v *voice) Pull(pcm []int16) mixer.Heard {
 	return mixer.Heard(v.playout.Pull(pcm, time.Now()))
 }
 
-// close ends the decoder; what is pulled from then on is silence.
-func (v *voice) close() {
+// Close ends the decoder; what is pulled from then on is silence.
+func (v *Voice) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.closed = true

@@ -1,4 +1,4 @@
-package webrtc
+package stream
 
 import (
 	"time"
@@ -6,11 +6,11 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// reception is what a receiver report tells about one incoming stream
+// Reception is what a receiver report tells about one incoming stream
 // (RFC 3550, appendix A.1, A.3 and A.8).
-type reception struct {
-	ssrc      uint32
-	clockRate uint32
+type Reception struct {
+	SSRC      uint32
+	ClockRate uint32
 
 	began         time.Time // when the first packet came
 	base, highest uint32    // sequence numbers, extended by the cycles
@@ -24,37 +24,39 @@ type reception struct {
 	reportedAt   time.Time
 }
 
-func (r *reception) add(seq uint16, timestamp uint32, now time.Time) {
+// Add counts a packet.
+func (r *Reception) Add(seq uint16, timestamp uint32, now time.Time) {
 	r.received++
 	if r.began.IsZero() {
 		r.began = now
 		r.base, r.highest, r.transit = uint32(seq), uint32(seq), -int64(timestamp)
 		return
 	}
-	transit := now.Sub(r.began).Microseconds()*int64(r.clockRate)/1_000_000 - int64(timestamp)
+	transit := now.Sub(r.began).Microseconds()*int64(r.ClockRate)/1_000_000 - int64(timestamp)
 	if ahead := int16(seq - uint16(r.highest)); ahead > 0 {
 		r.highest += uint32(ahead)
 	}
 	d := transit - r.transit
 	r.transit = transit
-	if d = max(d, -d); d < int64(r.clockRate) { // not over a jump of the sender's clock
+	if d = max(d, -d); d < int64(r.ClockRate) { // not over a jump of the sender's clock
 		r.jitter += (float64(d) - r.jitter) / 16
 	}
 }
 
-func (r *reception) sender(p *rtcp.SenderReport, now time.Time) {
+// Sender takes a sender report.
+func (r *Reception) Sender(p *rtcp.SenderReport, now time.Time) {
 	r.senderReport, r.reportedAt = uint32(p.NTPTime>>16), now
 }
 
-// report returns the report for the time since the last one.
-func (r *reception) report(now time.Time) rtcp.ReceptionReport {
+// Report returns the report for the time since the last one.
+func (r *Reception) Report(now time.Time) rtcp.ReceptionReport {
 	expected := r.highest - r.base + 1
 	lost := max(int64(expected)-int64(r.received), 0)
 	dExpected := int64(expected - r.priorExpected)
 	dLost := dExpected - int64(r.received-r.priorReceived)
 	r.priorExpected, r.priorReceived = expected, r.received
 	out := rtcp.ReceptionReport{
-		SSRC: r.ssrc, LastSequenceNumber: r.highest, Jitter: uint32(r.jitter),
+		SSRC: r.SSRC, LastSequenceNumber: r.highest, Jitter: uint32(r.jitter),
 		TotalLost: uint32(min(lost, 1<<23-1)),
 	}
 	if dExpected > 0 && dLost > 0 {
@@ -65,4 +67,26 @@ func (r *reception) report(now time.Time) rtcp.ReceptionReport {
 		out.Delay = uint32(now.Sub(r.reportedAt).Microseconds() << 16 / 1_000_000)
 	}
 	return out
+}
+
+// Highest is the highest sequence number so far.
+func (r *Reception) Highest() uint16 { return uint16(r.highest) }
+
+// Received counts packets since the stream began.
+func (r *Reception) Received() uint32 { return r.received }
+
+// Lost counts what has not come.
+func (r *Reception) Lost() uint32 {
+	if r.began.IsZero() {
+		return 0
+	}
+	return uint32(max(int64(r.highest-r.base)+1-int64(r.received), 0))
+}
+
+// Jitter is the mean deviation of arrival (RFC 3550, appendix A.8).
+func (r *Reception) Jitter() time.Duration {
+	if r.ClockRate == 0 {
+		return 0
+	}
+	return time.Duration(r.jitter / float64(r.ClockRate) * float64(time.Second))
 }
