@@ -42,6 +42,8 @@ var plan = []room{
 	{"mixer/stream", []string{"mixer", "mixer/jitter", "codec"}},
 	{"mixer/rtp", []string{"mixer", "mixer/jitter", "mixer/stream", "codec"}},
 	{"mixer/sip", []string{"mixer", "mixer/jitter", "mixer/rtp", "codec"}},
+	{"mixer/record", []string{"mixer", "mixer/output", "codec"}},
+	{"mixer/webhook", []string{"mixer", "mixer/outside"}},
 	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/outside", "codec"}}, // transports, inputs and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},

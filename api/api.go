@@ -84,6 +84,7 @@ type Config struct {
 	Rooms    Rooms
 	Inputs   Inputs // nil: nothing is played in
 	Registry *Registry
+	Recorder Recorder // nil: rooms are not recorded
 	Gatherer prometheus.Gatherer
 	Page     fs.FS // the built join page; without an index.html a note stands in for it
 
@@ -226,6 +227,7 @@ func (a *API) ensure(room string) error {
 		if _, err := a.cfg.Rooms.CreateRoom(mixer.RoomConfig{Name: room}); err != nil {
 			return fmt.Errorf("room %q: %w", room, err)
 		}
+		a.record(room)
 		return nil
 	}
 	if a.cfg.Open {

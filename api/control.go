@@ -56,7 +56,7 @@ var opControl = &huma.Operation{
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
-		"Changes of who is heard and of tiers come once a second at most. The client sends {type: media, audio, video} (what it is sending), " +
+		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state. The client sends {type: media, audio, video} (what it is sending), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes) and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
 	Security: guarded,

@@ -77,7 +77,7 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoCodec):
 		return newProblem(http.StatusBadRequest, "%v; offer one that the server has", err)
-	case errors.Is(err, mixer.ErrBadRate), errors.Is(err, mixer.ErrBadProgramme), errors.Is(err, mixer.ErrNoDenoiser):
+	case errors.Is(err, mixer.ErrBadRate), errors.Is(err, mixer.ErrBadProgramme), errors.Is(err, mixer.ErrBadRequest), errors.Is(err, mixer.ErrNoDenoiser):
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoTier):
 		return newProblem(http.StatusBadRequest, "%v; the join answer and GET /api/v1/rooms/{room} list the tiers", err)
@@ -95,15 +95,17 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusUnprocessableEntity, "%v", err)
 	case errors.Is(err, mixer.ErrForbidden), errors.Is(err, mixer.ErrRemoved), errors.Is(err, mixer.ErrNotAllowed):
 		return forbidden("%v", err)
-	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession), errors.Is(err, mixer.ErrNoCall):
+	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession), errors.Is(err, mixer.ErrNoCall), errors.Is(err, mixer.ErrNoRecording):
 		return newProblem(http.StatusNotFound, "%v", err)
-	case errors.Is(err, mixer.ErrReplaced), errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, errRoomExists):
+	case errors.Is(err, mixer.ErrReplaced), errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, mixer.ErrState), errors.Is(err, errRoomExists):
 		return newProblem(http.StatusConflict, "%v", err)
 	case errors.Is(err, mixer.ErrStale):
 		return newProblem(http.StatusPreconditionFailed, "%v; send the ETag of the last answer, or If-Match: * to restart ICE", err)
 	case errors.Is(err, mixer.ErrBusy):
 		return newProblem(http.StatusServiceUnavailable, "%v; those in its rooms come first, newcomers get in when it has time again: try again in %d s", err, busyPause).
 			with("Retry-After", strconv.Itoa(busyPause))
+	case errors.Is(err, mixer.ErrNoSpace):
+		return newProblem(http.StatusInsufficientStorage, "%v", err)
 	case errors.Is(err, mixer.ErrFull):
 		return newProblem(http.StatusServiceUnavailable, "%v; try again later", err).with("Retry-After", "10")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -29,6 +29,8 @@ type RoomKeys struct {
 	HostKey string    `json:"host_key"`
 	PIN     string    `json:"pin"` // lets telephones in, as participants
 	Created time.Time `json:"created"`
+	// Record, if given, is how the room is recorded while somebody sends in it.
+	Record *mixer.RecordingSpec `json:"record,omitempty"`
 }
 
 // Role returns what a key makes of its bearer. It takes the same time for all
@@ -158,6 +160,24 @@ func (r *Registry) Create(name, joinKey, hostKey string, now time.Time) (RoomKey
 		return RoomKeys{}, err
 	}
 	return k, nil
+}
+
+// SetRecord changes how a room is recorded by itself; nil: not.
+func (r *Registry) SetRecord(name string, spec *mixer.RecordingSpec) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, ok := r.rooms[name]
+	if !ok {
+		return fmt.Errorf("room %q: %w", name, mixer.ErrNoRoom)
+	}
+	before := k
+	k.Record = spec
+	r.rooms[name] = k
+	if err := r.save(); err != nil {
+		r.rooms[name] = before
+		return err
+	}
+	return nil
 }
 
 // Get returns a room.

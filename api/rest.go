@@ -51,6 +51,7 @@ func (a *API) restRoutes() {
 		a.inputRoutes()
 	}
 	a.callRoutes()
+	a.recordingRoutes()
 }
 
 // guard checks the token of guarded operations and tells handlers what they

@@ -38,9 +38,10 @@ type roomOutput struct{ Body RoomView }
 
 type createInput struct {
 	Body struct {
-		Name    string `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" patternDescription:"1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first" example:"demo"`
-		JoinKey string `json:"join_key,omitempty" minLength:"8" maxLength:"128" doc:"made if absent"`
-		HostKey string `json:"host_key,omitempty" minLength:"8" maxLength:"128" doc:"made if absent"`
+		Name    string               `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" patternDescription:"1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first" example:"demo"`
+		JoinKey string               `json:"join_key,omitempty" minLength:"8" maxLength:"128" doc:"made if absent"`
+		HostKey string               `json:"host_key,omitempty" minLength:"8" maxLength:"128" doc:"made if absent"`
+		Record  *mixer.RecordingSpec `json:"record,omitempty" doc:"record the room by itself while somebody sends in it; {} is as configured"`
 	}
 }
 
@@ -73,6 +74,11 @@ func (a *API) roomRoutes() {
 		}
 		if _, err := a.cfg.Registry.Create(in.Body.Name, in.Body.JoinKey, in.Body.HostKey, a.cfg.Now()); err != nil {
 			return nil, a.problem(err)
+		}
+		if in.Body.Record != nil {
+			if err := a.cfg.Registry.SetRecord(in.Body.Name, in.Body.Record); err != nil {
+				return nil, a.problem(err)
+			}
 		}
 		if err := a.ensure(in.Body.Name); err != nil {
 			_, undo := a.cfg.Registry.Delete(in.Body.Name)

@@ -21,6 +21,8 @@ type member struct {
 	share  float64   // of the canvas that its tile has, the largest one; the room's goroutine only
 	opened time.Time // when its sound was last open; too
 
+	taps atomic.Pointer[[]Tap] // never nil; replaced by the room's goroutine
+
 	// Written by the room's goroutine, read by the clocks.
 	audioMuted, audioOff  atomic.Bool // by a host; by the person
 	videoHidden, videoOff atomic.Bool
@@ -91,6 +93,7 @@ func (r *Room) join(id Identity) (*member, error) {
 		}
 		r.arrivals++
 		m = &member{order: r.arrivals, id: Identity{ID: id.ID}}
+		m.taps.Store(&[]Tap{})
 		m.level.Store(-127)
 		m.behind.Store(int64(noSound))
 		r.members[id.ID] = m

@@ -63,6 +63,7 @@ func newPublication(r *Room, who *member, src Source) *Publication {
 // keyframe, which is asked for. u.Data passes to the room.
 func (p *Publication) WriteUnit(u codec.Unit) {
 	p.count.units.Add(1)
+	p.tap(u)
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()

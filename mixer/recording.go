@@ -16,18 +16,18 @@ var (
 // RecordingSpec is what a recording is to be. Zero values take the
 // configuration's.
 type RecordingSpec struct {
-	Format       string  `json:"format,omitempty"`      // mp4, mkv, webm; sound only: ogg, m4a
-	Video        string  `json:"video,omitempty"`       // H264, VP8, VP9; the format's own if empty
-	Audio        string  `json:"audio,omitempty"`       // AAC, opus; likewise
-	Width        int     `json:"width,omitempty"`       // even
-	Height       int     `json:"height,omitempty"`      // even
-	FPS          float64 `json:"fps,omitempty"`         //
-	Bitrate      int     `json:"bitrate,omitempty"`     // of pictures, bit/s
-	Title        string  `json:"title,omitempty"`       //
-	Split        float64 `json:"split,omitempty"`       // s after which another file begins; 0 never
-	MaxLength    float64 `json:"max_length,omitempty"`  // s after which it stops; 0 never
-	MaxSize      int64   `json:"max_size,omitempty"`    // bytes of all files after which it stops; 0 never
-	Participants bool    `json:"participants,omitzero"` // one file for each of them as well, as they sent it
+	Format       string  `json:"format,omitempty"`       // mp4, mkv, webm; sound only: ogg, m4a
+	Video        string  `json:"video,omitempty"`        // H264, VP8, VP9; the format's own if empty
+	Audio        string  `json:"audio,omitempty"`        // AAC, opus; likewise
+	Width        int     `json:"width,omitempty"`        // even
+	Height       int     `json:"height,omitempty"`       // even
+	FPS          float64 `json:"fps,omitempty"`          //
+	Bitrate      int     `json:"bitrate,omitempty"`      // of pictures, bit/s
+	Title        string  `json:"title,omitempty"`        //
+	Split        float64 `json:"split,omitempty"`        // s after which another file begins; 0 never
+	MaxLength    float64 `json:"max_length,omitempty"`   // s after which it stops; 0 never
+	MaxSize      int64   `json:"max_size,omitempty"`     // bytes of all files after which it stops; 0 never
+	Participants bool    `json:"participants,omitempty"` // one file for each of them as well, as they sent it
 }
 
 // RecordingState is where a recording is in its life.

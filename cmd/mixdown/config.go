@@ -44,6 +44,9 @@ type Config struct {
 	Limits  LimitsConfig  `koanf:"limits"`
 	Inputs  InputsConfig  `koanf:"inputs"`
 	SIP     SIPConfig     `koanf:"sip"`
+
+	Recordings RecordingsConfig `koanf:"recordings"`
+	Webhooks   WebhooksConfig   `koanf:"webhooks"`
 }
 
 // LogConfig says what is logged, and how.
@@ -193,18 +196,20 @@ type InputsConfig struct {
 func Default() Config {
 	m := mixer.DefaultConfig()
 	c := Config{
-		DataDir: "data",
-		Workers: m.DecodeWorkers,
-		Log:     LogConfig{Level: "info", Format: "text"},
-		HTTP:    HTTPConfig{Addr: ":8080"},
-		HTTPS:   HTTPSConfig{Addr: ":8443"},
-		TLS:     TLSConfig{Mode: "off"},
-		RTC:     RTCConfig{Port: 7882},
-		TURN:    TURNConfig{Allocations: 64, Bitrate: 8_000_000},
-		Rooms:   RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
-		Sound:   soundConfig(m.Sound),
-		Inputs:  InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
-		SIP:     defaultSIP(),
+		DataDir:    "data",
+		Workers:    m.DecodeWorkers,
+		Log:        LogConfig{Level: "info", Format: "text"},
+		HTTP:       HTTPConfig{Addr: ":8080"},
+		HTTPS:      HTTPSConfig{Addr: ":8443"},
+		TLS:        TLSConfig{Mode: "off"},
+		RTC:        RTCConfig{Port: 7882},
+		TURN:       TURNConfig{Allocations: 64, Bitrate: 8_000_000},
+		Rooms:      RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
+		Sound:      soundConfig(m.Sound),
+		Inputs:     InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
+		SIP:        defaultSIP(),
+		Recordings: defaultRecordings(),
+		Webhooks:   WebhooksConfig{Allow: []string{"*"}},
 	}
 	w := webrtc.DefaultLimits()
 	c.Limits = LimitsConfig{
@@ -317,6 +322,13 @@ func (c Config) Validate() error {
 		if n < 0 {
 			bad("limits.%s: %d is under 0; 0 is no limit", key, n)
 		}
+	}
+	c.Recordings.validate(bad)
+	if _, err := outside.Parse(c.Webhooks.Allow); err != nil {
+		bad("webhooks.allow: %w", err)
+	}
+	if len(c.Webhooks.URLs) > 0 && c.Webhooks.Secret == "" {
+		bad("webhooks.secret: is needed to sign with; make one with: echo whsec_$(openssl rand -base64 24)")
 	}
 	if _, err := outside.Parse(c.Inputs.Allow); err != nil {
 		bad("inputs.allow%w", err)

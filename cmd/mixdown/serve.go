@@ -139,9 +139,30 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("inputs", inputs.Close)
 
+	hooks, err := startWebhooks(cfg, log)
+	if err != nil {
+		return err
+	}
+	stop.push("webhooks", hooks.Close)
+	var control *api.API
+	listening := make(chan struct{}) // control is there
+	recordings, err := startRecordings(cfg, rooms, codecs, func(e mixer.Event) {
+		hooks.Send(e)
+		select {
+		case <-listening:
+			control.Event(e)
+		default: // nobody can be connected yet
+		}
+	}, log)
+	if err != nil {
+		return err
+	}
+	stop.push("recordings", recordings.Close)
+
 	metrics := prometheus.NewRegistry()
-	control, err := api.New(api.Config{
-		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
+	control, err = api.New(api.Config{
+		Recorder: recordings,
+		Keys:     keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
 		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
 		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
 	}, log)
@@ -149,6 +170,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 		return err
 	}
 	stop.push("api", control.Close)
+	close(listening)
 
 	var cert certificate
 	if secure != nil {
@@ -171,7 +193,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 
 	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		rooms, transport, control, inputs,
+		rooms, transport, control, inputs, recordings, hooks,
 	) {
 		if err := metrics.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)

@@ -304,3 +304,77 @@ void mux_within(muxer *m, int64_t us)
 {
 	atomic_store(&m->deadline, us ? av_gettime_relative() + us : 0);
 }
+
+void mux_nochapters(muxer *m)
+{
+	AVFormatContext *fc = m->fc;
+
+	for (unsigned i = 0; i < fc->nb_chapters; i++) {
+		av_dict_free(&fc->chapters[i]->metadata);
+		av_freep(&fc->chapters[i]);
+	}
+	av_freep(&fc->chapters);
+	fc->nb_chapters = 0;
+}
+
+// mux_copy fills m, which is open and has no streams, with all that can be read
+// of a file. A file that ends in the middle of something ends before it.
+int mux_copy(muxer *m, const char *in, int64_t *length)
+{
+	AVFormatContext *from = NULL;
+	int map[8], err = avformat_open_input(&from, in, NULL, NULL);
+	int64_t end = 0;
+
+	if (err < 0)
+		return err;
+	if ((err = avformat_find_stream_info(from, NULL)) < 0)
+		goto end;
+	for (unsigned i = 0; i < from->nb_streams; i++) {
+		AVCodecParameters *p = from->streams[i]->codecpar;
+		if (i < 8)
+			map[i] = -1;
+		if (i >= 8 || (p->codec_type != AVMEDIA_TYPE_VIDEO && p->codec_type != AVMEDIA_TYPE_AUDIO))
+			continue;
+		AVStream *s = avformat_new_stream(m->fc, NULL);
+		if (!s) {
+			err = AVERROR(ENOMEM);
+			goto end;
+		}
+		if ((err = avcodec_parameters_copy(s->codecpar, p)) < 0)
+			goto end;
+		s->codecpar->codec_tag = 0; // the container's own
+		s->time_base = from->streams[i]->time_base;
+		map[i] = s->index;
+	}
+	if ((err = av_dict_copy(&m->fc->metadata, from->metadata, 0)) < 0)
+		goto end;
+	if ((err = mux_begin(m)) < 0)
+		goto end;
+	int64_t flushed = 0;
+	while (av_read_frame(from, m->packet) >= 0) {
+		int i = m->packet->stream_index;
+		if (i >= 8 || map[i] < 0 || (m->packet->flags & AV_PKT_FLAG_CORRUPT)) {
+			av_packet_unref(m->packet);
+			continue;
+		}
+		AVRational base = from->streams[i]->time_base;
+		int64_t at = av_rescale_q(m->packet->pts + m->packet->duration, base, AV_TIME_BASE_Q);
+		if (m->packet->pts != AV_NOPTS_VALUE && at > end)
+			end = at;
+		av_packet_rescale_ts(m->packet, base, m->fc->streams[map[i]]->time_base);
+		m->packet->stream_index = map[i];
+		m->packet->pos = -1;
+		if ((err = av_interleaved_write_frame(m->fc, m->packet)) < 0)
+			goto end;
+		if (end - flushed > 1000000) {
+			flushed = end;
+			if ((err = mux_flush(m)) < 0)
+				goto end;
+		}
+	}
+	err = mux_end(m);
+	*length = end;
+end:
+	avformat_close_input(&from);
+	return err;
+}

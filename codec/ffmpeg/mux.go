@@ -217,6 +217,39 @@ func (m *Muxer) Flush() error {
 	return m.drain("flush", C.mux_flush(m.c))
 }
 
+// SetChapters replaces MuxConfig.Chapters, for formats that have them at the
+// end: MP4 that is no fragments, Matroska.
+func (m *Muxer) SetChapters(all []codec.Chapter) error {
+	C.mux_nochapters(m.c)
+	for _, c := range all {
+		title := C.CString(c.Title)
+		rc := C.mux_chapter(m.c, C.int64_t(c.From/time.Millisecond), C.int64_t(c.To/time.Millisecond), title)
+		C.free(unsafe.Pointer(title))
+		if rc < 0 {
+			return wrong("add a chapter", rc)
+		}
+	}
+	return nil
+}
+
+// Remux copies what plays of the file in into a new file out, with cfg's
+// Format, Options and Chapters, and returns how long it is. Nothing is decoded.
+func Remux(in, out string, cfg codec.MuxConfig) (time.Duration, error) {
+	astiav.SetLogLevel(astiav.LogLevelQuiet) // see Open
+	m := &Muxer{c: (*C.muxer)(C.calloc(1, C.sizeof_muxer))}
+	defer m.Close()
+	if err := m.describe(codec.MuxConfig{Format: cfg.Format, Options: cfg.Options, Chapters: cfg.Chapters}, "file:"+out); err != nil {
+		return 0, err
+	}
+	from := C.CString("file:" + in)
+	defer C.free(unsafe.Pointer(from))
+	var length C.int64_t
+	if rc := C.mux_copy(m.c, from, &length); rc < 0 {
+		return 0, wrong("copy "+in, rc)
+	}
+	return time.Duration(length) * time.Microsecond, nil
+}
+
 // SDP describes what is sent, for who receives RTP without asking. It is to be
 // called after the first unit was written.
 func (m *Muxer) SDP() (string, error) {

@@ -45,4 +45,6 @@ void mux_taken(muxer *m);
 void mux_free(muxer *m);
 int mux_sdp(muxer *m, char *text, int size);
 void mux_stop(muxer *m);
+void mux_nochapters(muxer *m);
+int mux_copy(muxer *m, const char *in, int64_t *length);
 void mux_within(muxer *m, int64_t us);

@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -203,7 +204,11 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now
 	t := &s.streams[1]
 	hole := int16(p.SequenceNumber-uint16(t.Highest())) > 1
 	ok := t.Admit(c, p, now)
+	tap, _ := s.pub.(tapped)
 	s.mu.Unlock()
+	if ok && tap != nil && tap.Tapped() {
+		tap.WriteSound(codec.Unit{Codec: c, Data: slices.Clone(p.Payload), Keyframe: true, Timestamp: p.Timestamp, Arrived: now})
+	}
 	if !ok {
 		s.peer.meter.badStream.Inc()
 		return
@@ -219,6 +224,12 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now
 	if hole && s.audio.nack {
 		s.rouse() // sound waits too shortly to wait for the next tick
 	}
+}
+
+// tapped is a Publication that shows sound as it came in.
+type tapped interface {
+	Tapped() bool
+	WriteSound(u codec.Unit)
 }
 
 // record notes a packet's arrival for transport-wide feedback

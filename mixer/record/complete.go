@@ -1,0 +1,183 @@
+package record
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/mixer"
+)
+
+// complete seals what was recorded, stores it, and tells.
+func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, reason string, update func(mixer.Recording)) {
+	dir, err := place(rec.Room, rec.ID)
+	if err == nil {
+		err = publish(r.root, dir, rec)
+	}
+	rec.Size = 0
+	for i := range rec.Files {
+		if failed := seal(r.root, dir, &rec.Files[i]); failed != nil {
+			err = errors.Join(err, failed)
+		}
+		rec.Size += rec.Files[i].Size
+	}
+	if err != nil {
+		r.log.Error("recording not completed", "room", rec.Room, "recording", rec.ID, "error", err)
+		reason = cmp.Or(reason, err.Error())
+	}
+	if r.cfg.Store != nil && err == nil {
+		err = r.upload(dir, rec)
+		if err != nil {
+			r.log.Error("recording not stored, it stays here", "room", rec.Room, "recording", rec.ID, "error", err)
+			rec.Reason = reason
+			if r.ctx.Err() != nil { // the next start goes on with it
+				return
+			}
+			reason = "not stored: " + err.Error()
+		}
+	}
+	rec.State, rec.Reason = state, reason
+	if err := save(r.root, *rec); err != nil {
+		r.log.Error("recording's state not saved", "room", rec.Room, "recording", rec.ID, "error", err)
+	}
+	if update != nil {
+		update(*rec)
+	}
+	_ = r.root.Remove(path.Join(dir, lines)) // it is in timeline.json
+	event := "done"
+	if state == mixer.RecordingFailed {
+		event = "failed"
+	}
+	r.notify(mixer.Event{Type: "recording." + event, Room: rec.Room, Recording: rec, Detail: reason})
+}
+
+// recover finishes what a former process did not.
+func (r *Recorder) recover() {
+	for _, rec := range list(r.root, "") {
+		if r.ctx.Err() != nil {
+			return
+		}
+		if rec.State == mixer.RecordingDone || rec.State == mixer.RecordingFailed || r.session(rec.Room, rec.ID) != nil {
+			continue
+		}
+		r.mend(rec)
+	}
+}
+
+// mend makes the files of one recording whole.
+func (r *Recorder) mend(rec mixer.Recording) {
+	dir, err := place(rec.Room, rec.ID)
+	if err != nil {
+		return
+	}
+	rec.Recovered = true
+	length := 0.
+	var kept []mixer.RecordingFile
+	moments := read(r.root, dir)
+	for _, f := range rec.Files {
+		info, err := r.root.Stat(path.Join(dir, f.Name))
+		if err != nil {
+			continue // had not come to be
+		}
+		if f.Kind != "programme" && f.Kind != "participant" {
+			kept = append(kept, f)
+			continue
+		}
+		if rec.Ended.IsZero() || f.Length == 0 {
+			if d, err := r.remux(dir, f, chapters(moments, time.Since(rec.Started))); err != nil {
+				r.log.Warn("file of a recording not mended", "file", path.Join(dir, f.Name), "size", info.Size(), "error", err)
+				if info.Size() == 0 {
+					continue
+				}
+			} else {
+				f.Length = d.Seconds()
+			}
+		}
+		if f.Kind == "programme" {
+			length += f.Length
+		}
+		kept = append(kept, f)
+	}
+	rec.Files, rec.Length = kept, length
+	if rec.Ended.IsZero() {
+		rec.Ended = rec.Started.Add(time.Duration(length * float64(time.Second)))
+	}
+	state, reason := mixer.RecordingDone, "the server went away while it ran"
+	if length == 0 {
+		state = mixer.RecordingFailed
+	}
+	r.complete(&rec, state, reason, nil)
+	r.mu.Lock()
+	r.count.recovered++
+	r.mu.Unlock()
+	r.notify(mixer.Event{Type: "recording.recovered", Room: rec.Room, Recording: &rec})
+}
+
+// remux puts what plays of a file into a whole one of its name. MP4's fragments
+// play as they are, and stay fragments.
+func (r *Recorder) remux(dir string, f mixer.RecordingFile, marks []codec.Chapter) (time.Duration, error) {
+	end := strings.TrimPrefix(path.Ext(f.Name), ".")
+	all := formats()
+	i := slices.IndexFunc(all, func(o format) bool { return o.name == end })
+	if i < 0 {
+		return 0, errors.New("of no known format")
+	}
+	if f.Kind != "programme" || all[i].options != nil {
+		marks = nil
+	}
+	name := filepath.Join(r.cfg.Dir, filepath.FromSlash(dir), f.Name)
+	d, err := r.cfg.Remux(name, name+".new", codec.MuxConfig{Format: all[i].muxer, Options: all[i].options, Chapters: marks})
+	if err != nil || d == 0 {
+		_ = os.Remove(name + ".new")
+		return d, cmp.Or(err, errors.New("nothing in it plays"))
+	}
+	return d, os.Rename(name+".new", name)
+}
+
+// retainEvery is how often old recordings are looked for.
+const retainEvery = 10 * time.Minute
+
+// retain deletes recordings beyond what is kept.
+func (r *Recorder) retain() {
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		r.expire(r.now())
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// expire deletes what is too old at now, and the oldest of what is too much.
+func (r *Recorder) expire(now time.Time) {
+	if r.cfg.Keep == 0 && r.cfg.KeepSize == 0 {
+		return
+	}
+	all := slices.DeleteFunc(list(r.root, ""), func(rec mixer.Recording) bool {
+		return rec.State != mixer.RecordingDone && rec.State != mixer.RecordingFailed
+	})
+	slices.SortFunc(all, func(a, b mixer.Recording) int { return a.Started.Compare(b.Started) })
+	var sum int64
+	for _, rec := range all {
+		sum += rec.Size
+	}
+	for _, rec := range all {
+		old := r.cfg.Keep > 0 && now.Sub(rec.Ended) > r.cfg.Keep
+		if !old && (r.cfg.KeepSize == 0 || sum <= r.cfg.KeepSize) {
+			continue
+		}
+		sum -= rec.Size
+		if err := r.remove(r.ctx, rec, "kept long enough"); err != nil {
+			r.log.Error("old recording not deleted", "room", rec.Room, "recording", rec.ID, "error", err)
+		}
+	}
+}
