@@ -62,6 +62,9 @@ func newPeople(s *session) *people { return &people{session: s, films: map[strin
 // follow begins a file for who sends and has none, and one anew for who sends
 // something else than before.
 func (p *people) follow(st mixer.State) {
+	if p.session.sub == nil {
+		return // paused
+	}
 	here := map[string]bool{}
 	for _, m := range st.Participants {
 		if !m.Publishes {
@@ -70,9 +73,6 @@ func (p *people) follow(st mixer.State) {
 		here[m.ID] = true
 		r := p.films[m.ID]
 		if r != nil && (r.video != "") == m.Video {
-			continue
-		}
-		if r != nil && p.session.sub == nil {
 			continue
 		}
 		p.end(m.ID)

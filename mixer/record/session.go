@@ -236,6 +236,9 @@ func (s *session) pause(reason string) error {
 	at := s.film.At(s.rec.now())
 	s.leave()
 	s.film.Cut()
+	if s.people != nil {
+		s.people.close() // what is sent in a pause is for nobody
+	}
 	s.timeline.add(Moment{At: at.Seconds(), Wall: s.rec.now(), Event: eventPause})
 	s.set(mixer.RecordingPaused, reason, "paused")
 	return nil
