@@ -24,6 +24,18 @@ type changes struct {
 	Order        []string                   `json:"order,omitempty"`        // ids
 }
 
+// brief is a state without what a client that takes changes is not told: what is
+// asked of others, what they send, and how loud they are.
+func brief(st mixer.State, you string) mixer.State {
+	st.Participants = slices.Clone(st.Participants)
+	for i := range st.Participants {
+		if m := &st.Participants[i]; m.ID != you {
+			m.Ask, m.Width, m.Height, m.Level = nil, 0, 0, 0
+		}
+	}
+	return st
+}
+
 // diff returns what turns one state into another, whether that is anything, and whether it
 // can wait: it is only who is heard and what is sent to whom.
 func diff(from, to mixer.State) (c changes, some, waits bool) {
@@ -46,7 +58,8 @@ func diff(from, to mixer.State) (c changes, some, waits bool) {
 		m.Level = level
 		c.Participants[m.ID] = patch(a, encode(m))
 		calm := old
-		calm.Open, calm.Level, calm.Tier, calm.Width, calm.Height = m.Open, m.Level, m.Tier, m.Width, m.Height
+		calm.Open, calm.Level, calm.Video, calm.Width, calm.Height = m.Open, m.Level, m.Video, m.Width, m.Height
+		calm.Tier, calm.Codec, calm.Canvas = m.Tier, m.Codec, m.Canvas
 		waits = waits && bytes.Equal(encode(calm), encode(m))
 	}
 	if !slices.EqualFunc(from.Participants, to.Participants, func(a, b mixer.Member) bool { return a.ID == b.ID }) {

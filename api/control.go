@@ -266,6 +266,9 @@ func (s *control) write(states <-chan mixer.State) error {
 				s.repeatMedia()
 			}
 			publishes = now
+			if s.brief {
+				state = brief(state, s.who.ID)
+			}
 			if told != nil {
 				c, some, waits := diff(*told, state)
 				if !some {

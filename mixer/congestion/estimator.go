@@ -1,6 +1,7 @@
 package congestion
 
 import (
+	"math"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -16,18 +17,20 @@ func DefaultLimits() Limits { return Limits{Start: 100_000, Min: 10_000, Max: 3_
 
 // How the estimator reads a link.
 const (
-	keep       = 0.92 // of what was delivered through a full queue is used afterwards
-	trust      = 0.95 // of what was measured without one
-	overPace   = 1.1  // pictures may go out at this times the estimate while the queue is empty
-	drainTime  = 300 * time.Millisecond
-	lowQueue   = 30 * time.Millisecond // below it the link counts as idle
-	highQueue  = 50 * time.Millisecond // above it as overused
-	oneWindow  = 80 * time.Millisecond // least length of the window of the queue's minimum
-	maxWindow  = 500 * time.Millisecond
-	perWindow  = 5 // packets
-	busyWindow = 600 * time.Millisecond
-	lossWindow = 2 * time.Second
-	foreign    = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+	keep        = 0.92 // of what was delivered through a full queue is used afterwards
+	trust       = 0.95 // of what was measured without one
+	overPace    = 1.1  // pictures may go out at this times the estimate while the queue is empty
+	drainTime   = 300 * time.Millisecond
+	lowQueue    = 30 * time.Millisecond // below it the link counts as idle
+	highQueue   = 50 * time.Millisecond // above it as overused
+	oneWindow   = 80 * time.Millisecond // least length of the window of the queue's minimum
+	maxWindow   = 500 * time.Millisecond
+	perWindow   = 5 // packets
+	regainAfter = time.Second
+	surely      = 15
+	busyWindow  = 600 * time.Millisecond
+	lossWindow  = 2 * time.Second
+	foreign     = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
 )
 
 // Estimator knows what the way to one client carries. It is fed with what
@@ -63,6 +66,9 @@ type Estimator struct {
 	queue     time.Duration // standing in the link, newest known
 	drain     bool          // until it is gone
 	congested time.Duration // when the link was overused last
+	lowered   time.Duration // when the estimate was by a queue last,
+	judged    time.Duration
+	former    float64       // from what, if that may have been somebody else's; 0: it was ours
 	rising    time.Duration // when a better rate was found last
 	highAt    time.Duration // since when the queue is high; 0: it is not
 	highQueue time.Duration // and how long it was then
@@ -151,6 +157,7 @@ type view struct {
 	rate          float64       // that the link took while its queue did not empty, bit/s; 0: it was
 	measured      int           // by so many packets
 	sent          float64       // in the last second beside probes, bit/s
+	newest        time.Duration // when the newest packet that came was sent
 	n, lost       int           // of the loss window, while no queue stood
 	runs          int           // of losses without one that came between
 	full, over    int           // packets of its newest half that met a queue, and lost ones beside them
@@ -191,6 +198,7 @@ func (e *Estimator) look(now time.Duration) (v view) {
 		}
 		if end == 0 {
 			end = p.at
+			v.newest = end
 		}
 		age := end - p.at
 		if age > lossWindow {
@@ -308,14 +316,12 @@ func (e *Estimator) judge(now time.Duration) {
 	switch {
 	case v.queue > high && (v.before == never || v.queue >= v.before-5*time.Millisecond):
 		e.overused(now)
-		if v.rate > 0 {
-			e.cut(max(keep*v.rate, e.rate*v.deepest()))
-		}
+		e.lower(v, now)
 	case v.over >= 3 && e.loss.excess(v.over, v.full) > 0.05:
 		// A short queue overflows before it is long, and empties before it is
 		// measured; then one step at a time.
 		if v.rate > 0 {
-			e.cut(max(keep*v.rate, e.rate*v.deepest()))
+			e.lower(v, now)
 		} else if now-e.congested > 3*e.interval+e.RoundTrip() {
 			e.cut(keep * e.rate)
 		}
@@ -325,6 +331,7 @@ func (e *Estimator) judge(now time.Duration) {
 			e.drain = false
 		}
 		e.tryLoss(v, now)
+		e.regain(v, now)
 	}
 	e.strange(v, now)
 	e.probed(now)
@@ -336,6 +343,36 @@ func (e *Estimator) judge(now time.Duration) {
 func (e *Estimator) overused(now time.Duration) {
 	e.drain, e.congested = true, now
 	e.prober.disturbed(now)
+}
+
+// lower takes what was delivered while a queue stood. Few packets are what a
+// moment of somebody else's traffic can falsify: then what was sent at the
+// lowered rate has to come back before it is lowered again.
+func (e *Estimator) lower(v view, now time.Duration) {
+	if v.rate == 0 || v.measured < surely && v.newest < e.lowered {
+		return
+	}
+	deepest := v.deepest()
+	if !e.prober.tried {
+		deepest = 0.2 // nothing is known yet
+	}
+	before := e.rate
+	e.cut(max(keep*v.rate, e.rate*deepest))
+	if e.former = math.Sqrt(before * e.rate); v.measured >= surely || !e.prober.tried {
+		e.former = 0
+	}
+	e.lowered = now
+}
+
+// regain goes back to what was known before a cut of which little was measured,
+// once there is no queue: what made it has gone, or shows again.
+func (e *Estimator) regain(v view, now time.Duration) {
+	dt := min(now-e.judged, maxWindow)
+	e.judged = now
+	if e.former <= e.rate || v.queue >= e.low() || now-e.congested < regainAfter || e.loss.trial.at > 0 {
+		return
+	}
+	e.rate = min(e.rate+e.former/4*dt.Seconds(), e.former)
 }
 
 func (e *Estimator) cut(rate float64) {
@@ -482,10 +519,12 @@ func (e *Estimator) probed(now time.Duration) {
 		p.again(now) // its feedback was lost
 		return
 	}
+	before := e.rate
 	if carried > e.rate {
 		e.raise(trust*carried, now)
 	}
-	p.done(e.rate >= 0.85*float64(p.target), now)
+	// Who sends may be held up itself; then it got as far as it was sent.
+	p.done(e.rate >= 0.85*min(float64(p.target), sent), e.rate > 1.2*before, e.rate, now)
 }
 
 // RoundTrip is the shortest one seen lately, without waiting for feedback.

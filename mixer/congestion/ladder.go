@@ -57,16 +57,16 @@ func DefaultRungs(layers []float64) Rungs {
 			tier("360p", 15, 300_000),
 			tier("270p", 15, 150_000),
 			tier("240p", 10, 75_000),
-			tier("180p", 6, 42_000),
-			tier("slides", 1, 15_000),
+			tier("180p", 6, 38_000),
+			tier("slides", 1, 12_000),
 		},
 		Tones: []Tone{
 			{32_000, 20 * time.Millisecond},
 			{24_000, 40 * time.Millisecond},
-			{16_000, 60 * time.Millisecond},
-			{12_000, 60 * time.Millisecond},
+			{20_000, 60 * time.Millisecond},
+			{10_000, 60 * time.Millisecond},
 		},
-		FECLoss: []float64{0, 0.05, 0.2},
+		FECLoss: []float64{0, 0.1, 0.2},
 	}
 }
 
@@ -129,11 +129,13 @@ const (
 	upLongest  = time.Minute
 	downSteady = 300 * time.Millisecond
 	thinnest   = 5 * time.Second // on fewer layers; then the tier below is the better picture
-	soundShare = 0.25
+	soundShare = 0.3
 	soundPause = 4 * time.Second
 	lossyOn    = 0.05
 	lossyOff   = 0.03
 	lossyPause = 8 * time.Second
+	fecOn      = 0.01
+	fecKept    = 0.3 // of the loss that a class began at may it fall to
 )
 
 // Ladder puts one client on the rung that its link carries: down within a second
@@ -297,7 +299,9 @@ func (l *Ladder) picture(rate float64, e Estimate, waiting time.Duration, now ti
 	if l.trial {
 		pause, steady = upStart, upStart
 	}
-	if e.Rising && now.Sub(l.roomAt) < 3*upSteady {
+	if l.trial && want == l.best {
+		steady = 0 // there is nothing better to wait for
+	} else if e.Rising && now.Sub(l.roomAt) < 3*upSteady {
 		return // one move is better than two
 	}
 	if now.Sub(l.roomAt) >= steady && now.Sub(l.moved) >= pause {
@@ -388,7 +392,11 @@ func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
 	}
 	want := len(l.rungs.Tones) - 1
 	for i, t := range l.rungs.Tones {
-		if float64(t.Wire()) <= left {
+		room := left
+		if i == l.now.Tone {
+			room += (1 - upMargin) * rate // it has it already
+		}
+		if float64(t.Wire()) <= room {
 			want = i
 			break
 		}
@@ -420,11 +428,21 @@ func (l *Ladder) losses(loss float64, now time.Time) {
 		l.now.Lossy = want
 		l.lossAt = time.Time{}
 	}
-	// The class whose loss is not much below what is measured.
-	l.now.FEC = l.rungs.FECLoss[0]
-	for _, f := range l.rungs.FECLoss {
-		if loss >= f*0.5 && f > 0 && loss > 0.01 {
-			l.now.FEC = f
+	// The class whose loss is not much below what is measured. Repair is worth
+	// having for one packet in a hundred, and made for less than a tenth Opus has
+	// none at the rates of a weak link.
+	made := l.rungs.FECLoss[0]
+	for i, f := range l.rungs.FECLoss[1:] {
+		least := 0.5 * f
+		if i == 0 {
+			least = fecOn
+		}
+		if l.now.FEC >= f {
+			least *= fecKept
+		}
+		if loss >= least {
+			made = f
 		}
 	}
+	l.now.FEC = made
 }

@@ -23,7 +23,7 @@ func TestRungs(t *testing.T) {
 		tone time.Duration
 	}{
 		{2_500_000, "720p", 20 * ms}, {1_000_000, "540p", 20 * ms}, {500_000, "360p", 20 * ms},
-		{290_000, "270p", 20 * ms}, {95_000, "180p", 60 * ms}, {47_000, "slides", 60 * ms},
+		{290_000, "270p", 20 * ms}, {95_000, "180p", 40 * ms}, {86_000, "180p", 60 * ms}, {47_000, "slides", 60 * ms},
 		{29_000, "none", 60 * ms}, {10_000, "none", 60 * ms},
 	} {
 		l := NewLadder(DefaultRungs(nil))
@@ -106,16 +106,22 @@ func TestBound(t *testing.T) {
 // TestLossy: over 5 % of loss the twin and sound made for loss, and back late.
 func TestLossy(t *testing.T) {
 	l := NewLadder(DefaultRungs(nil))
-	if c := climb(l, 1_000_000, 0.01, 0, 10*time.Second); c.Lossy || c.FEC != 0 {
-		t.Fatalf("%+v at 1 %%", c)
+	if c := climb(l, 1_000_000, 0.005, 0, 5*time.Second); c.Lossy || c.FEC != 0 {
+		t.Fatalf("%+v at 0.5 %%", c)
+	}
+	if c := climb(l, 1_000_000, 0.02, 5*time.Second, 10*time.Second); c.Lossy || c.FEC != 0.1 {
+		t.Fatalf("%+v at 2 %%", c)
 	}
 	if c := climb(l, 1_000_000, 0.2, 10*time.Second, 12*time.Second); !c.Lossy || c.FEC != 0.2 {
 		t.Fatalf("%+v at 20 %%", c)
 	}
-	if c := climb(l, 1_000_000, 0.04, 12*time.Second, 30*time.Second); !c.Lossy || c.FEC != 0.05 {
+	if c := climb(l, 1_000_000, 0.04, 12*time.Second, 30*time.Second); !c.Lossy || c.FEC != 0.2 {
 		t.Fatalf("%+v at 4 %% after 20 %%", c)
 	}
-	if c := climb(l, 1_000_000, 0, 30*time.Second, 40*time.Second); c.Lossy {
+	if c := climb(l, 1_000_000, 0.02, 30*time.Second, 40*time.Second); c.Lossy || c.FEC != 0.1 {
+		t.Fatalf("%+v at 2 %% after 20 %%", c)
+	}
+	if c := climb(l, 1_000_000, 0, 40*time.Second, 50*time.Second); c.Lossy || c.FEC != 0 {
 		t.Fatalf("%+v at 0", c)
 	}
 }

@@ -56,7 +56,7 @@ func NewLink[P any](r Rungs, l Limits, size func(P) int) *Link[P] {
 // returns is for the room.
 func (l *Link[P]) Step(now time.Time) Choice {
 	e := l.Estimate(now)
-	l.SetRate(l.pace(e), now)
+	l.SetRate(l.pace(e), e.Rate, now)
 	if now.Sub(l.looked) < stepEvery {
 		return l.Choice()
 	}

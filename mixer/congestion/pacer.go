@@ -37,7 +37,8 @@ const (
 	longestWait = time.Second // of a picture, unless there are so few of them
 	// A picture half sent is finished unless that takes longer.
 	longestRest = 500 * time.Millisecond
-	burst       = 5 * time.Millisecond // of its rate may a pacer send at once
+	burst       = 5 * time.Millisecond  // of its rate may a pacer send at once,
+	probeBurst  = 20 * time.Millisecond // and of a probe, which must not be slower than it is meant to be
 	deepestDebt = 300 * time.Millisecond
 )
 
@@ -62,6 +63,7 @@ type Pacer[P any] struct {
 	size func(P) int // bytes on the wire
 
 	rate   float64 // bit/s; pictures stop at 0
+	usual  float64 // what it will be again: by it what waits is judged
 	credit float64 // bytes that may go at once; negative: owed
 	filled time.Time
 
@@ -93,10 +95,10 @@ func NewPacer[P any](size func(P) int) *Pacer[P] {
 	return &Pacer[P]{size: size, layer: 255, needKey: true, patience: longestWait}
 }
 
-// SetRate sets what may go out, bit/s, sound included.
-func (p *Pacer[P]) SetRate(bps int, now time.Time) {
+// SetRate sets what may go out, bit/s, sound included: now, and usually.
+func (p *Pacer[P]) SetRate(bps, usual int, now time.Time) {
 	p.fill(now)
-	p.rate = float64(bps)
+	p.rate, p.usual = float64(bps), float64(usual)
 }
 
 // SetLayer sets the highest temporal layer that is sent. The lower ones go on
@@ -124,7 +126,7 @@ func (p *Pacer[P]) NeedsKeyframe() bool { return p.needKey && !p.mute }
 // stream may come between.
 func (p *Pacer[P]) Halfway() bool { return len(p.queue) > 0 && p.queue[0].begun }
 
-// Waiting is how long what waits will take at the present rate.
+// Waiting is how long what waits will take.
 func (p *Pacer[P]) Waiting() time.Duration {
 	if p.bytes == 0 {
 		return 0
@@ -133,7 +135,7 @@ func (p *Pacer[P]) Waiting() time.Duration {
 }
 
 func (p *Pacer[P]) takes(bytes int) time.Duration {
-	return time.Duration(float64(bytes) * 8 / max(p.rate, 1000) * float64(time.Second))
+	return time.Duration(float64(bytes) * 8 / max(p.rate, p.usual, 1000) * float64(time.Second))
 }
 
 // Sound queues a packet of sound.
@@ -314,7 +316,11 @@ func (p *Pacer[P]) fill(now time.Time) {
 	pace := p.pace() / 8
 	p.credit += now.Sub(p.filled).Seconds() * pace
 	p.filled = now
-	p.credit = min(p.credit, pace*burst.Seconds())
+	if p.probing {
+		p.credit = min(p.credit, pace*probeBurst.Seconds())
+	} else {
+		p.credit = min(p.credit, pace*burst.Seconds())
+	}
 	p.credit = max(p.credit, -max(pace*deepestDebt.Seconds(), 2500))
 	if p.probing && !now.Before(p.cluster.Until) {
 		p.probing = false

@@ -7,7 +7,7 @@ import (
 
 func newTestPacer(rate int) *Pacer[*pkt] {
 	p := NewPacer(func(p *pkt) int { return p.size })
-	p.SetRate(rate, origin)
+	p.SetRate(rate, rate, origin)
 	return p
 }
 

@@ -4,16 +4,19 @@ import "time"
 
 // How probes are made.
 const (
-	probeQueue   = 120 * time.Millisecond // that a probe may cause if it goes too far
+	probeQueue   = 120 * time.Millisecond // that a probe may cause if it goes too far,
+	probeLittle  = 80 * time.Millisecond  // and on little rate, which takes long to get over it
 	probeLongest = 400 * time.Millisecond
 	probeLeast   = 100 * time.Millisecond
 	probePackets = 10
 	probeAgain   = 300 * time.Millisecond
 	probeSoon    = 3 * time.Second // after congestion or failure
 	probeSeldom  = 6 * time.Second
+	probeGrown   = time.Second // after one that found more, if not all it looked for
 	probeFurther = 1.2
 	probeGrowth  = 2.0
-	probeStart   = 3.0 // while nothing has failed yet
+	probeStart   = 3.0     // while nothing has failed yet
+	probeSlow    = 100_000 // bit/s that are little
 )
 
 // Cluster is one probe: send Rate until Bytes are out or Until is over, sound
@@ -63,7 +66,11 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 		growth = 1.3
 	}
 	target := min(max(float64(want), probeFurther*rate), growth*rate)
-	length := time.Duration(float64(probeQueue) / (target/rate - 1))
+	queue := probeQueue
+	if p.failed && rate < probeSlow {
+		queue = probeLittle
+	}
+	length := time.Duration(float64(queue) / (target/rate - 1))
 	length = min(max(length, probeLeast), probeLongest)
 	if coarse {
 		length = 1500 * time.Millisecond
@@ -105,15 +112,22 @@ func (p *prober) span(n int64) {
 }
 
 // done ends a cluster.
-func (p *prober) done(good bool, now time.Duration) {
+func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	p.on, p.tried = false, true
 	if good {
 		p.next, p.pause = now, probeSoon
 		return
 	}
 	p.failed = true
-	p.next = now + p.pause
-	p.pause = min(p.pause*3/2, probeSeldom)
+	if p.next = now + p.pause; rose {
+		p.next = now + probeGrown
+		return
+	}
+	seldom := probeSeldom
+	if rate < probeSlow {
+		seldom = time.Duration(min(probeSlow/rate, 4) * float64(seldom))
+	}
+	p.pause = min(p.pause*3/2, seldom)
 }
 
 // again ends a cluster of which nothing became known.

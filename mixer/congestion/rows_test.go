@@ -211,7 +211,11 @@ func (r row) check(t *testing.T, all []figures) {
 			t.Errorf("%s seed %d: %.4f of packets found no room", r.name, seed+1, f.drops)
 		}
 	}
-	most("drops", 0.01, func(f figures) float64 { return f.drops })
+	drops := 0.01
+	if r.w.down.queue < 100*ms {
+		drops = 0.015 // it has room for one large packet and somebody else's
+	}
+	most("drops", drops, func(f figures) float64 { return f.drops })
 	most("sound p95, s", 0.25, func(f figures) float64 { return quantile(f.sounds, .95).Seconds() })
 	if index(r.want) < 0 {
 		most("pictures", 0, func(f figures) float64 { return float64(len(f.shown)) })

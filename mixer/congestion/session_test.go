@@ -160,6 +160,7 @@ func run(w weak, seed uint64) figures {
 	s.link = NewLink(rungs, DefaultLimits(), func(p *pkt) int { return p.size })
 	s.link.Bound(w.best, w.low)
 	s.ev.at(w.feedback, s.report)
+	s.ev.at(0, s.besides)
 	if w.cross != nil {
 		w.cross.start(s)
 	}
@@ -380,6 +381,17 @@ func (s *session) nacks(now time.Duration) {
 		s.asked = now
 		s.ev.at(now+s.w.up.delay, func(time.Duration) { s.room.keyframe() })
 	}
+}
+
+// besides is what else goes to the client: feedback on what it sends, and what
+// the control channel says.
+func (s *session) besides(now time.Duration) {
+	s.ev.at(now+250*time.Millisecond, s.besides)
+	size := 110
+	if s.w.down.rng.IntN(8) == 0 {
+		size += 250
+	}
+	s.w.down.pass(size, now)
 }
 
 // report sends feedback.

@@ -49,7 +49,7 @@ type flow struct {
 
 // rungs is the room's ladder as congestion control sees it.
 func rungs(r mixer.Rungs) congestion.Rungs {
-	out := congestion.Rungs{FECLoss: []float64{0, 0.05, 0.2}}
+	out := congestion.Rungs{FECLoss: []float64{0, 0.1, 0.2}}
 	for _, t := range r.Tiers {
 		out.Tiers = append(out.Tiers, congestion.Tier{Name: t.Name, Bitrate: t.Bitrate, FPS: float64(t.FPS), Payload: t.MTU})
 	}
@@ -57,6 +57,23 @@ func rungs(r mixer.Rungs) congestion.Rungs {
 		out.Tones = append(out.Tones, congestion.Tone{Bitrate: t.Bitrate, Packet: t.Packet})
 	}
 	return out
+}
+
+// feedbackEvery is how often the client is told what of it has come in: what that
+// takes is missing for its sound.
+func (p *peer) feedbackEvery() time.Duration {
+	const size = 110 * 8 // bits
+	if p.sink == nil || p.sink.flow == nil {
+		return feedbackEvery
+	}
+	s := p.sink
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.flow.governs || !s.flow.estimate.Known {
+		return feedbackEvery
+	}
+	every := time.Duration(size / (feedbackShare * float64(s.flow.estimate.Rate)) * float64(time.Second))
+	return min(max(every, feedbackEvery), feedbackLeast)
 }
 
 // limits leave room above the best rung, so that a good link is known as one.

@@ -116,8 +116,8 @@ func (s *sink) flowOut(now time.Time) {
 // RTP counts padding in one byte (RFC 3550, section 5.1).
 func (s *sink) probe(size int, now time.Time) error {
 	const largest = congestion.Overhead + 255
-	for size > congestion.Overhead {
-		n := min(size, largest)
+	for left := (size + largest - 1) / largest; left > 0; left-- {
+		n := max(size/left, congestion.Overhead+1)
 		size -= n
 		s.mu.Lock()
 		if s.flow.link.Halfway() {

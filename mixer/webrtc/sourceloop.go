@@ -81,7 +81,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 		s.peer.meter.keysOut.Inc()
 		out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: video})
 	}
-	if now.Sub(l.feedback) >= feedbackEvery {
+	if now.Sub(l.feedback) >= s.peer.feedbackEvery() {
 		l.feedback = now
 		s.feedback.Lock()
 		out = append(out, s.recorder.BuildFeedbackPacket()...)
