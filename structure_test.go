@@ -44,6 +44,7 @@ var plan = []room{
 	{"mixer/sip", []string{"mixer", "mixer/jitter", "mixer/rtp", "codec"}},
 	{"mixer/record", []string{"mixer", "mixer/output", "codec"}},
 	{"mixer/webhook", []string{"mixer", "mixer/outside"}},
+	{"mixer/cast", []string{"mixer", "mixer/output", "mixer/outside", "codec"}},
 	{"mixer/...", []string{"mixer", "mixer/jitter", "mixer/congestion", "mixer/outside", "codec"}}, // transports, inputs and outputs
 	{"compositor", []string{"codec", "codec/yuv"}},
 	{"codec", nil},

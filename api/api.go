@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -68,6 +69,20 @@ type Inputs interface {
 	RemoveInput(room, id string) error
 }
 
+// Outputs sends rooms' programmes on.
+type Outputs interface {
+	StartOutput(ctx context.Context, room string, q mixer.OutputRequest) (mixer.OutputState, error)
+	Outputs(room string) []mixer.OutputState
+	Output(room, id string) (mixer.OutputState, error)
+	RemoveOutput(room, id string) error
+	// SDP describes an RTP output (RFC 8866).
+	SDP(room, id string) (string, error)
+	// HLS returns the playlist index.m3u8, or a file that it names.
+	HLS(room, id, name string) ([]byte, error)
+	// Fetch writes MPEG-TS until ctx or the output ends.
+	Fetch(ctx context.Context, room, id string, w io.Writer) error
+}
+
 // ICEServer is one STUN or TURN server for clients, in the shape of a
 // browser's RTCIceServer.
 type ICEServer struct {
@@ -82,7 +97,8 @@ type Config struct {
 	Keys     Keys
 	Signaler Signaler
 	Rooms    Rooms
-	Inputs   Inputs // nil: nothing is played in
+	Inputs   Inputs  // nil: nothing is played in
+	Outputs  Outputs // nil: nothing is sent on
 	Registry *Registry
 	Recorder Recorder // nil: rooms are not recorded
 	Gatherer prometheus.Gatherer

@@ -89,7 +89,7 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusConflict, "%v", err)
 	case errors.Is(err, mixer.ErrTooMany):
 		return newProblem(http.StatusTooManyRequests, "%v; end one first", err).with("Retry-After", "10")
-	case errors.Is(err, mixer.ErrNoInput):
+	case errors.Is(err, mixer.ErrNoInput), errors.Is(err, mixer.ErrNoOutput):
 		return newProblem(http.StatusNotFound, "%v", err)
 	case errors.Is(err, mixer.ErrBadAddress):
 		return newProblem(http.StatusUnprocessableEntity, "%v", err)

@@ -52,6 +52,9 @@ func (a *API) restRoutes() {
 	}
 	a.callRoutes()
 	a.recordingRoutes()
+	if a.cfg.Outputs != nil {
+		a.outputRoutes()
+	}
 }
 
 // guard checks the token of guarded operations and tells handlers what they

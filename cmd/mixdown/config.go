@@ -44,6 +44,7 @@ type Config struct {
 	Limits  LimitsConfig  `koanf:"limits"`
 	Inputs  InputsConfig  `koanf:"inputs"`
 	SIP     SIPConfig     `koanf:"sip"`
+	Outputs OutputsConfig `koanf:"outputs"`
 
 	Recordings RecordingsConfig `koanf:"recordings"`
 	Webhooks   WebhooksConfig   `koanf:"webhooks"`
@@ -192,6 +193,32 @@ type InputsConfig struct {
 	GiveUp  time.Duration `koanf:"give_up"` // how long a source that died is looked for
 }
 
+// OutputsConfig is where rooms' programmes may be sent, and what they are like
+// unless a request says otherwise.
+type OutputsConfig struct {
+	Allow        []string `koanf:"allow"` // addresses outside: see outside.Parse
+	Max          int      `koanf:"max"`   // at once
+	PerRoom      int      `koanf:"per_room"`
+	Clients      int      `koanf:"clients"`   // that fetch one as MPEG-TS
+	SRTPorts     string   `koanf:"srt_ports"` // FIRST-LAST, for SRT that is called; empty: none
+	Width        int      `koanf:"width"`
+	Height       int      `koanf:"height"`
+	FPS          float64  `koanf:"fps"`
+	Bitrate      int      `koanf:"bitrate"`       // bit/s
+	SoundBitrate int      `koanf:"sound_bitrate"` // bit/s
+}
+
+// ports reads SRTPorts.
+func (c OutputsConfig) ports() (ports [2]int, err error) {
+	if c.SRTPorts == "" {
+		return ports, nil
+	}
+	if _, err = fmt.Sscanf(c.SRTPorts, "%d-%d", &ports[0], &ports[1]); err != nil || ports[0] < 1 || ports[1] < ports[0] || ports[1] > 65535 {
+		return ports, fmt.Errorf("outputs.srt_ports: %q is not FIRST-LAST, such as 9000-9009", c.SRTPorts)
+	}
+	return ports, nil
+}
+
 // Default returns the configuration of a server nobody configured.
 func Default() Config {
 	m := mixer.DefaultConfig()
@@ -210,6 +237,10 @@ func Default() Config {
 		SIP:        defaultSIP(),
 		Recordings: defaultRecordings(),
 		Webhooks:   WebhooksConfig{Allow: []string{"*"}},
+	}
+	c.Outputs = OutputsConfig{
+		Allow: []string{"*"}, Max: 32, PerRoom: 8, Clients: 20,
+		Width: 1280, Height: 720, FPS: 25, Bitrate: 2_000_000, SoundBitrate: 96_000,
 	}
 	w := webrtc.DefaultLimits()
 	c.Limits = LimitsConfig{
@@ -332,6 +363,19 @@ func (c Config) Validate() error {
 	}
 	if _, err := outside.Parse(c.Inputs.Allow); err != nil {
 		bad("inputs.allow%w", err)
+	}
+	if _, err := outside.Parse(c.Outputs.Allow); err != nil {
+		bad("outputs.allow%w", err)
+	}
+	if _, err := c.Outputs.ports(); err != nil {
+		bad("%w", err)
+	}
+	if o := c.Outputs; o.Max < 0 || o.PerRoom < 0 || o.Clients < 0 {
+		bad("outputs.max, outputs.per_room and outputs.clients: are not under 0")
+	} else if o.Width < 16 || o.Height < 16 || o.Width%2+o.Height%2 != 0 || !(o.FPS >= 1 && o.FPS <= 60) || o.Bitrate < 10_000 || o.Bitrate > 20_000_000 {
+		bad("outputs.width, height, fps, bitrate: %dx%d at %v fps and %d bit/s is no programme: even, 1…60, 10000…20000000", o.Width, o.Height, o.FPS, o.Bitrate)
+	} else if o.SoundBitrate < 16_000 || o.SoundBitrate > 320_000 {
+		bad("outputs.sound_bitrate: %d is not in 16000…320000", o.SoundBitrate)
 	}
 	if c.Inputs.Max < 0 || c.Inputs.PerRoom < 0 {
 		bad("inputs.max and inputs.per_room: are not under 0")

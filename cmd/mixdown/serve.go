@@ -138,6 +138,11 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 		return err
 	}
 	stop.push("inputs", inputs.Close)
+	outputs, err := startOutputs(cfg, rooms, log)
+	if err != nil {
+		return err
+	}
+	stop.push("outputs", outputs.Close)
 
 	hooks, err := startWebhooks(cfg, log)
 	if err != nil {
@@ -161,8 +166,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 
 	metrics := prometheus.NewRegistry()
 	control, err = api.New(api.Config{
-		Recorder: recordings,
-		Keys:     keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
+		Recorder: recordings, Outputs: outputs,
+		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
 		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
 		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
 	}, log)
@@ -193,7 +198,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 
 	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		rooms, transport, control, inputs, recordings, hooks,
+		rooms, transport, control, inputs, outputs, recordings, hooks,
 	) {
 		if err := metrics.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)

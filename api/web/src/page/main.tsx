@@ -7,6 +7,8 @@ import { Room } from "./room.tsx";
 
 const room = /^\/r\/([^/]+)\/?$/.exec(location.pathname)?.[1];
 
+const watch = /^\/r\/([^/]+)\/watch\/([0-9a-f]+)\/?$/.exec(location.pathname);
+
 function App({ model }: { model: Model }) {
   const phase = model.phase.value;
   const inside = phase === "connected" || phase === "interrupted" || phase === "reconnecting" || phase === "joining";
@@ -36,6 +38,11 @@ if (room) {
   // A page that comes back from the cache has hung up: it starts anew.
   addEventListener("pageshow", (e) => e.persisted && location.reload());
   render(<App model={model} />, app);
+} else if (watch) {
+  const name = decodeURIComponent(watch[1]!);
+  document.title = `${name} · mixdown`;
+  // A chunk of its own: who is in a room needs no player.
+  void import("./watch.tsx").then(({ Watch }) => render(<Watch room={name} output={watch[2]!} />, app));
 } else {
   render(<Landing />, app);
 }

@@ -1,0 +1,326 @@
+// Package cast sends rooms' programmes to live services and pipelines, and
+// keeps them ready for players. However many outputs a room has, its programme
+// is coded once; each output has a queue and a goroutine of its own, so that one
+// that is slow or dead touches neither the room nor the others.
+package cast
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"mixdown/codec"
+	"mixdown/mixer"
+	"mixdown/mixer/outside"
+)
+
+// Config is what an operator decides about outputs.
+type Config struct {
+	Rooms   *mixer.Server
+	Mux     codec.NewMuxer
+	Dial    func(address string, limit time.Duration, cfg codec.MuxConfig) (codec.Muxer, error)
+	Sound   *codec.Codec // AAC's row
+	Rules   outside.Rules
+	Roots   *x509.CertPool // for TLS; nil: the system's
+	Max     int            // in all rooms
+	PerRoom int
+	Clients int    // of one output that is fetched as MPEG-TS
+	Ports   [2]int // that SRT may listen at, first and last; zeros: none
+
+	// What a programme is like unless a request says otherwise.
+	Width, Height int
+	FPS           float64
+	Bitrate       int // bit/s
+	SoundBitrate  int // bit/s
+	Channels      int
+	Log           *slog.Logger
+}
+
+func (c Config) ports() string {
+	if c.Ports[1] == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d to %d", c.Ports[0], c.Ports[1])
+}
+
+// Outputs are the outputs of all rooms.
+type Outputs struct {
+	cfg    Config
+	client *http.Client
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	all    map[string]*sender
+	trunks map[trunkKey]*trunk
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// New returns Outputs without any.
+func New(cfg Config) *Outputs {
+	o := &Outputs{cfg: cfg, all: map[string]*sender{}, trunks: map[trunkKey]*trunk{}}
+	o.ctx, o.cancel = context.WithCancel(context.Background())
+	o.client = &http.Client{
+		Transport: &http.Transport{
+			DialContext: cfg.Rules.DialContext, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots},
+			TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return o
+}
+
+// Close ends all outputs and waits for them. It may be called twice.
+func (o *Outputs) Close() error {
+	o.mu.Lock()
+	o.closed = true
+	all := o.all
+	o.all = map[string]*sender{}
+	o.mu.Unlock()
+	o.cancel()
+	for _, s := range all {
+		o.end(s)
+	}
+	o.wg.Wait()
+	o.client.CloseIdleConnections()
+	return nil
+}
+
+// end stops an output and gives up its share of the programme.
+func (o *Outputs) end(s *sender) {
+	s.cancel()
+	<-s.done
+	o.mu.Lock()
+	t := s.trunk
+	t.users--
+	last := t.users == 0
+	if last && o.trunks[s.key] == t {
+		delete(o.trunks, s.key)
+	}
+	o.mu.Unlock()
+	if last {
+		t.close()
+	}
+}
+
+// StartOutput begins to send a room's programme, or to keep it ready. It does not
+// wait for the target.
+func (o *Outputs) StartOutput(ctx context.Context, room string, q mixer.OutputRequest) (st mixer.OutputState, err error) {
+	key := trunkKey{
+		room: room, width: cmp.Or(q.Width, o.cfg.Width), height: cmp.Or(q.Height, o.cfg.Height),
+		fps: cmp.Or(q.FPS, o.cfg.FPS), bitrate: cmp.Or(q.Bitrate, o.cfg.Bitrate),
+	}
+	id := make([]byte, 16) // who knows it may fetch
+	rand.Read(id)
+	s := &sender{
+		o: o, room: room, key: key, branch: newBranch(), done: make(chan struct{}),
+		state: mixer.OutputState{
+			ID: hex.EncodeToString(id), Name: q.Name, Format: q.Format, State: mixer.OutputConnecting,
+			Width: key.width, Height: key.height, FPS: key.fps, Bitrate: key.bitrate,
+		},
+	}
+	switch {
+	case q.URL != "" && q.Format == "":
+		if s.url, s.to, err = address(q); err != nil {
+			return st, err
+		}
+		if s.listens() {
+			if _, _, err := o.listener(s.url); err != nil {
+				return st, err
+			}
+		}
+		s.state.Format, s.state.Target = s.to.format, shown(s.url, s.to)
+	case q.URL != "":
+		return st, fmt.Errorf("%w: give url or format: what is sent follows from the address", mixer.ErrBadInput)
+	case q.Format == "hls":
+		s.hls = &hls{}
+	case q.Format == "mpegts":
+	default:
+		return st, fmt.Errorf("%w: without url, format is hls or mpegts", mixer.ErrBadInput)
+	}
+	s.log = o.cfg.Log.With("room", room, "output", s.state.ID[:8], "target", cmp.Or(s.state.Target, q.Format))
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return st, fmt.Errorf("room %q: %w", room, mixer.ErrRoomClosed)
+	}
+	here := 0
+	for _, other := range o.all {
+		if other.room == room {
+			here++
+		}
+	}
+	if len(o.all) >= o.cfg.Max || here >= o.cfg.PerRoom {
+		return st, fmt.Errorf("outputs: %w: %d of %d in the room, %d of %d in all", mixer.ErrTooMany, here, o.cfg.PerRoom, len(o.all), o.cfg.Max)
+	}
+	t := o.trunks[key]
+	if t != nil {
+		select {
+		case <-t.done: // its room was closed, and may be there again
+			t = nil
+		default:
+		}
+	}
+	if t == nil {
+		if t, err = o.newTrunk(ctx, key); err != nil {
+			return st, err
+		}
+		o.trunks[key] = t
+	}
+	t.users++
+	s.trunk = t
+	ctx, s.cancel = context.WithCancel(o.ctx)
+	o.all[s.state.ID] = s
+	o.wg.Go(func() { s.begin(ctx) })
+	return s.snapshot(), nil
+}
+
+// begin runs what is sent; what is fetched as MPEG-TS has nothing to do by itself.
+func (s *sender) begin(ctx context.Context) {
+	if s.url != nil || s.hls != nil {
+		s.run(ctx)
+		return
+	}
+	defer close(s.done)
+	s.set(mixer.OutputLive, nil)
+	select {
+	case <-ctx.Done():
+	case <-s.trunk.done:
+	}
+	s.over(ctx)
+}
+
+// Outputs lists a room's outputs.
+func (o *Outputs) Outputs(room string) []mixer.OutputState {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := []mixer.OutputState{}
+	for _, s := range o.all {
+		if s.room == room {
+			out = append(out, s.snapshot())
+		}
+	}
+	slices.SortFunc(out, func(a, b mixer.OutputState) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+func (o *Outputs) find(room, id string) (*sender, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.all[id]; s != nil && s.room == room {
+		return s, nil
+	}
+	return nil, fmt.Errorf("room %q: %w", room, mixer.ErrNoOutput)
+}
+
+// Output shows one.
+func (o *Outputs) Output(room, id string) (mixer.OutputState, error) {
+	s, err := o.find(room, id)
+	if err != nil {
+		return mixer.OutputState{}, err
+	}
+	return s.snapshot(), nil
+}
+
+// RemoveOutput ends one and forgets it.
+func (o *Outputs) RemoveOutput(room, id string) error {
+	s, err := o.find(room, id)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	mine := o.all[id] == s
+	delete(o.all, id)
+	o.mu.Unlock()
+	if mine {
+		o.end(s)
+	}
+	return nil
+}
+
+// SDP describes an RTP output (RFC 8866).
+func (o *Outputs) SDP(room, id string) (string, error) {
+	s, err := o.find(room, id)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sdp == "" {
+		return "", fmt.Errorf("%w: %s has no description; RTP outputs have one once they are live", mixer.ErrNotNow, s.state.Format)
+	}
+	return s.sdp, nil
+}
+
+// HLS returns a file of an output's playlist, by its name.
+func (o *Outputs) HLS(room, id, name string) ([]byte, error) {
+	s, err := o.find(room, id)
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	if s.hls != nil {
+		if name == "index.m3u8" {
+			data = []byte(s.hls.playlist())
+		} else {
+			data = s.hls.file(name)
+		}
+	}
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%w: it has no %.40q now", mixer.ErrNoOutput, name)
+	}
+	return data, nil
+}
+
+// Fetch writes an output's MPEG-TS to a client until either ends.
+func (o *Outputs) Fetch(ctx context.Context, room, id string, w io.Writer) error {
+	s, err := o.find(room, id)
+	if err != nil {
+		return err
+	}
+	if s.url != nil || s.hls != nil {
+		return fmt.Errorf("%w: it is not fetched as MPEG-TS", mixer.ErrNoOutput)
+	}
+	if n := s.clients.Add(1); int(n) > o.cfg.Clients {
+		s.clients.Add(-1)
+		return fmt.Errorf("output: %w: %d fetch it", mixer.ErrTooMany, n-1)
+	}
+	defer s.clients.Add(-1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.done:
+		case <-o.ctx.Done():
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	select {
+	case <-s.trunk.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	m, err := o.cfg.Mux(w, codec.MuxConfig{Format: "mpegts", Options: atOnce, Tracks: s.trunk.described()})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	b := newBranch()
+	s.trunk.attach(b)
+	defer func() { s.trunk.detach(b); s.spilt.Add(b.dropped.Load()) }()
+	_ = s.pump(ctx, m, b, nil) // a client that goes away is no error
+	return nil
+}
