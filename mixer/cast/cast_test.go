@@ -55,7 +55,7 @@ func newStage(t *testing.T, change func(*Config), allow ...string) *stage {
 	}
 	s := &stage{t: t, dir: t.TempDir(), rooms: rooms}
 	c := Config{
-		Rooms: rooms, Mux: ffmpeg.NewMuxer, Sound: ffmpeg.AACRow(), Rules: rules, Max: 20, PerRoom: 20, Clients: 2, Ports: [2]int{1024, 65000},
+		Rooms: rooms, Mux: ffmpeg.NewMuxer, Sound: ffmpeg.AACRow(), Rules: rules, Max: 20, PerRoom: 20, Clients: 2, Ports: [2]int{1024, 65000}, Pause: 200 * time.Millisecond,
 		Dial: func(address string, limit time.Duration, cfg codec.MuxConfig) (codec.Muxer, error) {
 			return ffmpeg.Dial(address, limit, cfg)
 		},

@@ -34,8 +34,9 @@ type Config struct {
 	Roots   *x509.CertPool // for TLS; nil: the system's
 	Max     int            // in all rooms
 	PerRoom int
-	Clients int    // of one output that is fetched as MPEG-TS
-	Ports   [2]int // that SRT may listen at, first and last; zeros: none
+	Clients int           // of one output that is fetched as MPEG-TS
+	Ports   [2]int        // that SRT may listen at, first and last; zeros: none
+	Pause   time.Duration // before a lost target is tried again, for the first time; 0: 1 s
 
 	// What a programme is like unless a request says otherwise.
 	Width, Height int
@@ -69,6 +70,9 @@ type Outputs struct {
 
 // New returns Outputs without any.
 func New(cfg Config) *Outputs {
+	if cfg.Pause == 0 {
+		cfg.Pause = time.Second
+	}
 	o := &Outputs{cfg: cfg, all: map[string]*sender{}, trunks: map[trunkKey]*trunk{}}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	o.client = &http.Client{

@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// Pauses between tries, doubled from the first to the last, with up to a
-	// quarter on top.
-	firstPause, lastPause = time.Second, 30 * time.Second
+	// lastPause bounds the pauses between tries, which are doubled from Config.Pause
+	// on, with up to a quarter on top.
+	lastPause = 30 * time.Second
 	// steady is how long a connection must have lasted for the next pause to be the
-	// first again.
-	steady = 10 * time.Second
+	// first again, in first pauses.
+	steady = 10
 	// margin is where a connection's time begins: decoders' padding of sound comes
 	// before it.
 	margin = 100 * time.Millisecond
@@ -54,7 +54,7 @@ type sender struct {
 // run sends until ctx or the room ends.
 func (s *sender) run(ctx context.Context) {
 	defer close(s.done)
-	for pause := firstPause; ; {
+	for pause := s.o.cfg.Pause; ; {
 		began := time.Now()
 		err := s.send(ctx)
 		if s.over(ctx) {
@@ -66,8 +66,8 @@ func (s *sender) run(ctx context.Context) {
 		}
 		s.reconnects.Add(1)
 		s.set(mixer.OutputReconnecting, err)
-		if time.Since(began) > steady {
-			pause = firstPause
+		if time.Since(began) > steady*s.o.cfg.Pause {
+			pause = s.o.cfg.Pause
 		}
 		wait := pause + rand.N(pause/4)
 		if s.listens() {
