@@ -83,6 +83,16 @@ type Outputs interface {
 	Fetch(ctx context.Context, room, id string, w io.Writer) error
 }
 
+// Legs are ends that speak plain RTP.
+type Legs interface {
+	CreateLeg(ctx context.Context, r mixer.LegRequest) (mixer.Leg, error)
+	AcceptLeg(ctx context.Context, id, answer string) (mixer.Leg, error)
+	UpdateLeg(ctx context.Context, id, offer string) (mixer.Leg, error)
+	ListLegs(room string) []mixer.Leg
+	DescribeLeg(id string) (mixer.Leg, bool)
+	HangupLeg(ctx context.Context, id string) error
+}
+
 // ICEServer is one STUN or TURN server for clients, in the shape of a
 // browser's RTCIceServer.
 type ICEServer struct {
@@ -99,6 +109,7 @@ type Config struct {
 	Rooms    Rooms
 	Inputs   Inputs  // nil: nothing is played in
 	Outputs  Outputs // nil: nothing is sent on
+	Legs     Legs    // nil: there is no plain RTP
 	Registry *Registry
 	Recorder Recorder // nil: rooms are not recorded
 	Gatherer prometheus.Gatherer

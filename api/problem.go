@@ -106,6 +106,8 @@ func toProblem(err error) *Problem {
 			with("Retry-After", strconv.Itoa(busyPause))
 	case errors.Is(err, mixer.ErrNoSpace):
 		return newProblem(http.StatusInsufficientStorage, "%v", err)
+	case errors.Is(err, mixer.ErrNoPorts):
+		return newProblem(http.StatusServiceUnavailable, "%v; try again later", err).with("Retry-After", "10")
 	case errors.Is(err, mixer.ErrFull):
 		return newProblem(http.StatusServiceUnavailable, "%v; try again later", err).with("Retry-After", "10")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -55,6 +55,9 @@ func (a *API) restRoutes() {
 	if a.cfg.Outputs != nil {
 		a.outputRoutes()
 	}
+	if a.cfg.Legs != nil {
+		a.legRoutes()
+	}
 }
 
 // guard checks the token of guarded operations and tells handlers what they

@@ -7,6 +7,9 @@ type Terms struct {
 	Pixels    int // of one, in whole macroblocks of 256
 	PixelRate int // of a second
 	Bitrate   int // bit/s
+	// Payload reads what the other end sends, if the row's own does not: with what
+	// its parameters say of the stream.
+	Payload Payload
 	// Split says that it takes no payload that holds several units.
 	Split bool
 	// Rank orders formats of one codec that a receiver offers side by side: the

@@ -12,7 +12,10 @@ type LegRequest struct {
 	SDP   string     // the other end's offer
 	Media []LegMedia // or its addresses and codecs, for ends that know no SDP
 	Offer bool       // or nothing: the server offers, and waits for an answer
-	SRTP  string     // for Media and Offer: a crypto suite of RFC 4568; empty follows the server's policy
+	// Anywhere lets media go to any address, not only to those that configuration
+	// allows.
+	Anywhere bool
+	SRTP     string // for Media and Offer: a crypto suite of RFC 4568; empty follows the server's policy
 }
 
 // LegMedia is one stream of a leg made by addresses.

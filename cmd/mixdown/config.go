@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"mixdown/mixer"
 	"mixdown/mixer/audio"
 	"mixdown/mixer/outside"
+	"mixdown/mixer/rtp"
 	"mixdown/mixer/webrtc"
 )
 
@@ -43,6 +45,7 @@ type Config struct {
 	Sound   SoundConfig   `koanf:"sound"`
 	Limits  LimitsConfig  `koanf:"limits"`
 	Inputs  InputsConfig  `koanf:"inputs"`
+	RTP     RTPConfig     `koanf:"rtp"`
 	SIP     SIPConfig     `koanf:"sip"`
 	Outputs OutputsConfig `koanf:"outputs"`
 
@@ -184,6 +187,40 @@ type LimitsConfig struct {
 	Addresses int     `koanf:"addresses"` // that one session is spoken to from
 }
 
+// RTPConfig is how plain RTP travels, of SIP and of legs by REST.
+type RTPConfig struct {
+	FirstPort int           `koanf:"first_port"` // UDP ports of media
+	LastPort  int           `koanf:"last_port"`
+	Address   string        `koanf:"address"` // public one; empty: that of the interface towards each end
+	SRTP      string        `koanf:"srtp"`    // off, optional or required
+	Silence   time.Duration `koanf:"silence"` // how long an end may send nothing
+	Legs      int           `koanf:"legs"`    // at once
+	Packets   int           `koanf:"packets"` // a second and stream
+	Allow     []string      `koanf:"allow"`   // where hosts' legs may send to: see outside.Parse
+}
+
+// config returns what the transport reads.
+func (c RTPConfig) config() (rtp.Config, error) {
+	rules, err := outside.Parse(c.Allow)
+	if err != nil {
+		return rtp.Config{}, fmt.Errorf("rtp.allow%w", err)
+	}
+	out := rtp.Config{
+		First: c.FirstPort, Last: c.LastPort, Address: c.Address, SRTP: rtp.Policy(c.SRTP),
+		Silence: c.Silence, MaxLegs: c.Legs, Packets: c.Packets,
+		Allow: func(ip netip.Addr) error { return rules.Check(ip.String(), ip) },
+	}
+	return out, out.Validate()
+}
+
+func defaultRTP() RTPConfig {
+	d := rtp.DefaultConfig()
+	return RTPConfig{
+		FirstPort: d.First, LastPort: d.Last, SRTP: string(d.SRTP), Silence: d.Silence, Legs: d.MaxLegs, Packets: d.Packets,
+		Allow: []string{},
+	}
+}
+
 // InputsConfig is what may be played into rooms.
 type InputsConfig struct {
 	Folder  string        `koanf:"folder"` // of files; empty: none
@@ -235,6 +272,7 @@ func Default() Config {
 		Sound:      soundConfig(m.Sound),
 		Inputs:     InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
 		SIP:        defaultSIP(),
+		RTP:        defaultRTP(),
 		Recordings: defaultRecordings(),
 		Webhooks:   WebhooksConfig{Allow: []string{"*"}},
 	}
@@ -382,6 +420,9 @@ func (c Config) Validate() error {
 	}
 	if c.Inputs.GiveUp < 0 {
 		bad("inputs.give_up: %v is under 0", c.Inputs.GiveUp)
+	}
+	if _, err := c.RTP.config(); err != nil {
+		bad("%w", err)
 	}
 	if _, err := c.SIP.endpoint(c.DataDir, c.RTC.Addresses); err != nil {
 		bad("%w", err)

@@ -28,6 +28,7 @@ import (
 	"mixdown/codec"
 	"mixdown/codec/catalog"
 	"mixdown/mixer"
+	"mixdown/mixer/rtp"
 	"mixdown/mixer/webrtc"
 )
 
@@ -164,10 +165,20 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("recordings", recordings.Close)
 
+	media, err := cfg.RTP.config()
+	if err != nil {
+		return err
+	}
+	legs, err := rtp.New(media, codecs, rtp.ForServer(rooms), log)
+	if err != nil {
+		return err
+	}
+	stop.push("rtp", legs.Close)
+
 	metrics := prometheus.NewRegistry()
 	control, err = api.New(api.Config{
 		Recorder: recordings, Outputs: outputs,
-		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Registry: registry, Gatherer: metrics, Page: page,
+		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Legs: legs, Registry: registry, Gatherer: metrics, Page: page,
 		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
 		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
 	}, log)
@@ -183,7 +194,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 			return err
 		}
 	}
-	phones, err := startSIP(cfg, &phoneRooms{rooms, control, registry, cfg.Rooms.Open}, nil, transport, cert.config, log)
+	phones, err := startSIP(cfg, &phoneRooms{rooms, control, registry, cfg.Rooms.Open}, legs, transport, cert.config, log)
 	if err != nil {
 		return err
 	}
@@ -198,7 +209,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 
 	for _, c := range append(relay.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		rooms, transport, control, inputs, outputs, recordings, hooks,
+		rooms, transport, control, inputs, outputs, recordings, hooks, legs,
 	) {
 		if err := metrics.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)

@@ -63,6 +63,11 @@ func Negotiate(fmtp string) (codec.Terms, bool) {
 	default: // interleaved
 		return codec.Terms{}, false
 	}
+	if sprop, ok := p["sprop-parameter-sets"]; ok {
+		if sets, err := ParameterSets(sprop); err == nil {
+			t.Payload = Payload{SingleNAL: t.Split, ParameterSets: sets}
+		}
+	}
 	id := int(profile[2])
 	if id == 11 && profile[1]&0x10 != 0 && profile[0] != 0x64 {
 		id = 9 // level 1b

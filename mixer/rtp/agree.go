@@ -15,6 +15,7 @@ const comfortType = 13
 // format is one payload type that both ends take.
 type format struct {
 	codec *codec.Codec
+	takes *codec.Codec // reads what comes: codec, with what is known of this stream
 	pt    uint8
 	terms codec.Terms
 }
@@ -46,7 +47,7 @@ type event struct {
 func (a *agreement) format(pt uint8) *codec.Codec {
 	for _, f := range a.formats {
 		if f.pt == pt {
-			return f.codec
+			return f.takes
 		}
 	}
 	return nil
@@ -93,8 +94,14 @@ func agree(m *media, codecs codec.Set, s mixer.Session) (a *agreement, ok bool) 
 					continue
 				}
 			}
-			if !found || terms.Rank > best.terms.Rank {
-				best, found = format{c, uint8(pt), terms}, true
+			if found && terms.Rank <= best.terms.Rank {
+				continue
+			}
+			best, found = format{codec: c, takes: c, pt: uint8(pt), terms: terms}, true
+			if terms.Payload != nil {
+				own := *c
+				own.Payload = terms.Payload
+				best.takes = &own
 			}
 		}
 		if found {

@@ -27,6 +27,9 @@ type Config struct {
 	// Silence is how long a leg may send nothing before it ends. A leg that is
 	// held, or only receives, is not waited for.
 	Silence time.Duration
+	// Allow judges addresses for legs that are not made with LegRequest.Anywhere; nil
+	// allows none.
+	Allow func(netip.Addr) error
 	// MaxLegs is how many there may be.
 	MaxLegs int
 	// Packets bounds what one stream sends, packets a second.

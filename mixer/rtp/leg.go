@@ -181,8 +181,11 @@ func (l *Leg) sending(k codec.Kind) bool {
 // Held reports whether the other end takes nothing at present (RFC 3264, section
 // 8.4).
 func (l *Leg) Held() bool {
+	l.mu.Lock()
+	receives := l.session.Receive
+	l.mu.Unlock()
 	a, v := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
-	return (a != nil || v != nil) && !(a != nil && a.sends) && !(v != nil && v.sends)
+	return receives && (a != nil || v != nil) && !(a != nil && a.sends) && !(v != nil && v.sends)
 }
 
 // Attach brings the leg into a room, or from one into another, as its session

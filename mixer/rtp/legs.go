@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,11 @@ func (t *Transport) CreateLeg(ctx context.Context, r mixer.LegRequest) (mixer.Le
 		return mixer.Leg{}, badOffer("want one of sdp, media and offer")
 	}
 	p := Params{}
+	if !r.Anywhere {
+		if p.Allow = t.cfg.Allow; p.Allow == nil {
+			p.Allow = func(netip.Addr) error { return fmt.Errorf("none is: %w", mixer.ErrForbidden) }
+		}
+	}
 	if r.SRTP != "" {
 		if _, ok := suiteOf(r.SRTP); !ok {
 			return mixer.Leg{}, badOffer("srtp %.40q is no crypto suite that this server knows", r.SRTP)

@@ -28,6 +28,7 @@ func (l *Leg) loop() {
 // due is when the loop did what.
 type due struct {
 	key, report time.Time
+	offered     time.Time // a keyframe, to who cannot ask
 	asked       *mixer.Ask
 }
 
@@ -54,7 +55,18 @@ func (l *Leg) step(d *due, now time.Time) {
 			l.compound(n, reports, nil, now)
 		}
 	}
+	if video != nil && l.mute(video) && now.Sub(d.offered) >= unasked {
+		d.offered = now
+		l.wantPicture()
+	}
 	l.silence(now)
+}
+
+// mute reports whether the other end takes pictures and has no way to ask for one:
+// ffmpeg, or a player that was given SDP.
+func (l *Leg) mute(n *line) bool {
+	a := n.agreed.Load()
+	return a != nil && a.sends && !a.pli && !a.fir && l.params.Refresh == nil
 }
 
 // repair asks for what is missing of pictures.

@@ -44,6 +44,9 @@ func (l *Leg) answer(d *description) (string, error) {
 				noCodec = m.kind
 				break
 			}
+			if err := l.allow(a); err != nil {
+				return "", err
+			}
 			if err := a.secure(m, l.params.SRTP, l.agreedOn(m.kind), nil); err != nil {
 				return "", err
 			}
@@ -65,6 +68,18 @@ func (l *Leg) answer(d *description) (string, error) {
 	l.order, l.local, l.kind, l.offered = order, text, "answer", nil
 	l.mu.Unlock()
 	return text, l.renegotiated()
+}
+
+// allow judges where an agreement sends.
+func (l *Leg) allow(a *agreement) error {
+	for _, at := range []netip.AddrPort{a.rtp, a.rtcp} {
+		if at.IsValid() && l.params.Allow != nil {
+			if err := l.params.Allow(at.Addr()); err != nil {
+				return fmt.Errorf("rtp.allow: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // take puts agreements into force; kinds without one rest. The caller holds signal.
@@ -129,6 +144,9 @@ func (l *Leg) Accept(answer string) error {
 		a, ok := agree(m, l.transport.codecs, s)
 		if !ok {
 			return fmt.Errorf("%w: %w: answered no %v codec that was offered", mixer.ErrBadOffer, mixer.ErrNoCodec, m.kind)
+		}
+		if err := l.allow(a); err != nil {
+			return err
 		}
 		if err := a.secure(m, l.params.SRTP, nil, o.keys); err != nil {
 			return err
@@ -254,7 +272,7 @@ func (l *Leg) everything(k codec.Kind) *agreement {
 		pt = 110
 	}
 	add := func(c *codec.Codec, fmtp string) {
-		f := format{codec: c, terms: codec.Terms{Fmtp: fmtp}}
+		f := format{codec: c, takes: c, terms: codec.Terms{Fmtp: fmtp}}
 		if c.Static != nil {
 			f.pt = *c.Static
 		} else {

@@ -18,6 +18,7 @@ const (
 	tickEvery   = 20 * time.Millisecond
 	keyEvery    = 500 * time.Millisecond // requests
 	reportEvery = time.Second
+	unasked     = 4 * time.Second // from one keyframe to the next for who cannot ask
 	// byeGrace is how long a leg lives on that said goodbye, and then sent nothing.
 	byeGrace = 3 * time.Second
 )

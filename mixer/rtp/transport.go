@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"mixdown/codec"
@@ -42,6 +43,9 @@ type Params struct {
 	SRTP Policy
 	// AudioOnly refuses pictures.
 	AudioOnly bool
+	// Allow judges addresses that the other end names for its media; nil: all may be
+	// sent to.
+	Allow func(netip.Addr) error
 }
 
 // Transport holds the legs. It implements prometheus.Collector.
