@@ -23,7 +23,7 @@ type MediaSource struct {
 	Options map[string]string
 	// Live is a stream that comes at its own pace.
 	Live bool
-	// Timeout bounds opening, and each pause in what comes; 0: 10 s.
+	// Timeout bounds each pause in what comes, and twice of it the opening; 0: 10 s.
 	Timeout time.Duration
 }
 

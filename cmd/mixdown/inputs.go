@@ -11,7 +11,7 @@ import (
 )
 
 // startInputs wires what is played into rooms.
-func startInputs(cfg Config, rooms *mixer.Server, log *slog.Logger) (*input.Inputs, error) {
+func startInputs(cfg Config, rooms *mixer.Server, notify func(mixer.Event), log *slog.Logger) (*input.Inputs, error) {
 	rules, err := outside.Parse(cfg.Inputs.Allow)
 	if err != nil {
 		return nil, err
@@ -23,6 +23,6 @@ func startInputs(cfg Config, rooms *mixer.Server, log *slog.Logger) (*input.Inpu
 	return input.New(input.Config{
 		Rooms: rooms, Open: ffmpeg.OpenMedia, Folder: cfg.Inputs.Folder, Rules: rules,
 		Max: cfg.Inputs.Max, PerRoom: cfg.Inputs.PerRoom, GiveUp: cfg.Inputs.GiveUp,
-		Channels: cfg.Sound.Channels, Pixels: 1920 * 1088, Speaker: speaker, Log: log,
+		Channels: cfg.Sound.Channels, Pixels: 1920 * 1088, Speaker: speaker, Notify: notify, Log: log,
 	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // startOutputs wires where rooms' programmes are sent.
-func startOutputs(cfg Config, rooms *mixer.Server, log *slog.Logger) (*cast.Outputs, error) {
+func startOutputs(cfg Config, rooms *mixer.Server, notify func(mixer.Event), log *slog.Logger) (*cast.Outputs, error) {
 	c := cfg.Outputs
 	rules, err := outside.Parse(c.Allow)
 	if err != nil {
@@ -29,6 +29,6 @@ func startOutputs(cfg Config, rooms *mixer.Server, log *slog.Logger) (*cast.Outp
 		},
 		Rules: rules, Max: c.Max, PerRoom: c.PerRoom, Clients: c.Clients, Ports: ports,
 		Width: c.Width, Height: c.Height, FPS: c.FPS, Bitrate: c.Bitrate, SoundBitrate: c.SoundBitrate,
-		Channels: cfg.Sound.Channels, Log: log,
+		Channels: cfg.Sound.Channels, Notify: notify, Log: log,
 	}), nil
 }

@@ -134,17 +134,6 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("turn", relay.Close)
 
-	inputs, err := startInputs(cfg, rooms, log)
-	if err != nil {
-		return err
-	}
-	stop.push("inputs", inputs.Close)
-	outputs, err := startOutputs(cfg, rooms, log)
-	if err != nil {
-		return err
-	}
-	stop.push("outputs", outputs.Close)
-
 	hooks, err := startWebhooks(cfg, log)
 	if err != nil {
 		return err
@@ -152,14 +141,25 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	stop.push("webhooks", hooks.Close)
 	var control *api.API
 	listening := make(chan struct{}) // control is there
-	recordings, err := startRecordings(cfg, rooms, codecs, func(e mixer.Event) {
+	notify := func(e mixer.Event) {
 		hooks.Send(e)
 		select {
 		case <-listening:
 			control.Event(e)
 		default: // nobody can be connected yet
 		}
-	}, log)
+	}
+	inputs, err := startInputs(cfg, rooms, notify, log)
+	if err != nil {
+		return err
+	}
+	stop.push("inputs", inputs.Close)
+	outputs, err := startOutputs(cfg, rooms, notify, log)
+	if err != nil {
+		return err
+	}
+	stop.push("outputs", outputs.Close)
+	recordings, err := startRecordings(cfg, rooms, codecs, notify, log)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func OpenMedia(src codec.MediaSource, interrupt <-chan struct{}) (codec.Media, e
 	curl, cdict := C.CString(url), dictionary(options)
 	defer C.free(unsafe.Pointer(curl))
 	defer C.av_dict_free(&cdict)
-	m.allow(m.timeout)
+	m.allow(2 * m.timeout)
 	code := C.demux_open(m.d, curl, C.uintptr_t(reader), seekable, C.uintptr_t(m.opener), &cdict)
 	if code < 0 {
 		return nil, errors.Join(m.fail(code), m.Close())

@@ -269,7 +269,7 @@ func TestOutputs(t *testing.T) {
 				t.Errorf("the state tells a key: %+v", st)
 			}
 		}
-		time.Sleep(3500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 		for _, stop := range stops {
 			stop()
 		}

@@ -44,6 +44,7 @@ type Config struct {
 	Bitrate       int // bit/s
 	SoundBitrate  int // bit/s
 	Channels      int
+	Notify        func(mixer.Event) // of each change of state: output.live, …; nil: nobody. It must not block
 	Log           *slog.Logger
 }
 

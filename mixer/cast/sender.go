@@ -207,8 +207,18 @@ func (s *sender) set(state string, err error) {
 		s.state.Since = time.Now().UTC().Format(time.RFC3339)
 	}
 	s.mu.Unlock()
-	if was != state {
-		s.log.Info("output "+state, "error", err)
+	if was == state {
+		return
+	}
+	if err != nil {
+		s.log.Warn("output "+state, "error", err)
+	} else {
+		s.log.Info("output " + state)
+	}
+	if s.o.cfg.Notify != nil {
+		st := s.snapshot()
+		st.ID = st.ID[:8] // the whole lets who knows it fetch
+		s.o.cfg.Notify(mixer.Event{Type: "output." + state, Room: s.room, Time: time.Now().UTC(), Output: &st, Detail: st.Error})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -451,5 +452,84 @@ func TestRedirectsAreSeen(t *testing.T) {
 		if err := new(redirects).Inspect([]byte(text)); (err == nil) != ok {
 			t.Errorf("%.40q: %v", text, err)
 		}
+	}
+}
+
+// rtmpModule is where Debian's libnginx-mod-rtmp is.
+const rtmpModule = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
+
+// TestLive plays what comes at its own pace: an RTMP server whose publisher dies and
+// comes back, and SRT. The stream is found again by itself, and looked for no
+// longer than it should.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat(rtmpModule); err != nil {
+		t.Skip("no RTMP server here: ", err)
+	}
+	var mu sync.Mutex
+	var events []string
+	s := newStage(t, func(c *Config) {
+		c.GiveUp = 4 * time.Second
+		c.Notify = func(e mixer.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, e.Type)
+		}
+	}, "127.0.0.1")
+	film := s.make("film.flv", "-f", "lavfi", "-i", "color=lime:s=320x180:r=25:d=60", "-f", "lavfi", "-i", "sine=1000:r=44100:d=60",
+		"-af", "volume=0.8", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	s.write("nginx.conf", fmt.Sprintf(`load_module %s; daemon off; master_process off; pid %[2]s/nginx.pid; error_log %[2]s/nginx.log; events {}
+		rtmp { server { listen 127.0.0.1:%[3]d; drop_idle_publisher 2s; application live { live on; idle_streams off; } } }`, rtmpModule, s.folder, port))
+	s.spawn("nginx", "-p", s.folder, "-c", filepath.Join(s.folder, "nginx.conf"))
+	address := fmt.Sprintf("rtmp://127.0.0.1:%d/live/x", port)
+	publish := func(to string, more ...string) func() {
+		return s.spawn("ffmpeg", append(append([]string{"-v", "error", "-re", "-i", film, "-c", "copy"}, more...), to)...)
+	}
+	stop := publish(address, "-f", "flv")
+	srt := fmt.Sprintf("srt://127.0.0.1:%d", port)
+	publish(srt+"?mode=listener", "-f", "mpegts")
+	e := s.listen(false)
+
+	var st mixer.InputState
+	for end := time.Now().Add(8 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		if st, err = s.inputs.PlayIn(t.Context(), "a", mixer.InputRequest{URL: address, Volume: 1}); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	s.until(st.ID, 8*time.Second, func(st mixer.InputState) bool { return st.Live && playing(st) && st.Position > 1 })
+	time.Sleep(700 * time.Millisecond) // what it began with is played
+	if level := e.tone(1000, 400*time.Millisecond); math.Abs(level+23) > 2 {
+		t.Errorf("the tone has %.1f dBov", level)
+	}
+	if r, g, b := s.colour(); r > 80 || g < 180 || b > 80 {
+		t.Errorf("the tile is %d,%d,%d and not green", r, g, b)
+	}
+	if _, err := s.inputs.ChangeInput("a", st.ID, mixer.InputChange{Paused: yes(true)}); !errors.Is(err, mixer.ErrNotNow) {
+		t.Errorf("pausing what is live: %v", err)
+	}
+	stop()
+	s.until(st.ID, 15*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputReconnecting })
+	stop = publish(address, "-f", "flv")
+	s.until(st.ID, 10*time.Second, func(st mixer.InputState) bool { return playing(st) && st.Reconnects > 0 })
+	second := s.play(mixer.InputRequest{URL: srt + "?latency=80"})
+	s.until(second.ID, 8*time.Second, playing)
+	stop()
+	failed := s.until(st.ID, 25*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputFailed })
+	if failed.Error == "" {
+		t.Error("it does not say why it failed")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got := strings.Join(events, " "); !strings.Contains(got, "input.playing input.reconnecting") || !strings.HasSuffix(got, "input.failed") {
+		t.Errorf("events: %s", got)
 	}
 }

@@ -35,10 +35,11 @@ type Config struct {
 	Roots    *x509.CertPool                                                // for TLS; nil: the system's
 	Max      int                                                           // in all rooms
 	PerRoom  int
-	GiveUp   time.Duration // how long a source that died is looked for
-	Channels int           // of the rooms' sound
-	Pixels   int           // of the largest picture that is handed to a room
-	Speaker  string        // espeak-ng's program; empty: texts cannot be spoken
+	GiveUp   time.Duration     // how long a source that died is looked for
+	Channels int               // of the rooms' sound
+	Pixels   int               // of the largest picture that is handed to a room
+	Speaker  string            // espeak-ng's program; empty: texts cannot be spoken
+	Notify   func(mixer.Event) // of each change of state: input.playing, announcement.ended, …; nil: nobody. It must not block
 	Log      *slog.Logger
 }
 

@@ -248,3 +248,23 @@ func (s *stage) write(name, text string) {
 		s.t.Fatal(err)
 	}
 }
+
+// spawn starts a program that stop, or the test's end, interrupts.
+func (s *stage) spawn(name string, args ...string) (stop func()) {
+	s.t.Helper()
+	cmd := exec.Command(name, args...)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cmd.Process.Signal(os.Interrupt)
+			t := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
+			cmd.Wait()
+			t.Stop()
+		})
+	}
+	s.t.Cleanup(stop)
+	return stop
+}

@@ -290,8 +290,16 @@ func (p *player) set(state string, err error) {
 		p.ended = time.Now()
 	}
 	p.mu.Unlock()
-	p.log.Info("input "+state, "error", err)
+	if err != nil {
+		p.log.Warn("input "+state, "error", err)
+	} else {
+		p.log.Info("input " + state)
+	}
 	p.in.changed(p.room)
+	if p.in.cfg.Notify != nil {
+		st := p.snapshot()
+		p.in.cfg.Notify(mixer.Event{Type: p.kind.Kind + "." + state, Room: p.room, Time: time.Now().UTC(), Input: &st, Detail: st.Error})
+	}
 }
 
 func over(state string) bool { return state == mixer.InputEnded || state == mixer.InputFailed }

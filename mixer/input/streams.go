@@ -48,6 +48,9 @@ func openRTMP(ctx context.Context, in *Inputs, u *url.URL) (codec.MediaSource, f
 	}
 	near, options := outside.RTMP(u, w.Addr())
 	options["protocol_whitelist"], options["format_whitelist"] = "rtmp,tcp", "flv,live_flv"
+	// Servers begin with sound, and pictures follow at the next keyframe, which
+	// encoders left to themselves make every 250 pictures.
+	options["analyzeduration"] = "12000000"
 	return codec.MediaSource{URL: near, Options: options, Live: true, Timeout: streamTimeout}, w.Err, w.Close, nil
 }
 
