@@ -47,6 +47,7 @@ type Muxer struct {
 	out    io.Writer   // nil: libavformat writes to an address
 	at     io.WriterAt // nil: out only appends
 	begun  bool
+	failed error         // of out
 	limit  time.Duration // of one call
 
 	mu sync.Mutex // guards c against Interrupt after Close
@@ -287,6 +288,9 @@ func (m *Muxer) drain(doing string, rc C.int) error {
 		return nil
 	}
 	defer C.mux_taken(m.c)
+	if m.failed != nil {
+		return m.failed // what came after a hole would make it worse
+	}
 	data := unsafe.Slice((*byte)(m.c.out), m.c.size)
 	for _, p := range unsafe.Slice(m.c.pieces, m.c.n) {
 		var err error
@@ -296,6 +300,7 @@ func (m *Muxer) drain(doing string, rc C.int) error {
 			_, err = m.out.Write(part)
 		}
 		if err != nil {
+			m.failed = err
 			return err
 		}
 		data = data[p.size:]

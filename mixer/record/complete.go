@@ -15,7 +15,7 @@ import (
 )
 
 // complete seals what was recorded, stores it, and tells.
-func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, reason string, update func(mixer.Recording)) {
+func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, reason string, update func(mixer.Recording)) (done bool) {
 	dir, err := place(rec.Room, rec.ID)
 	if err == nil {
 		err = publish(r.root, dir, rec)
@@ -37,9 +37,9 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 			r.log.Error("recording not stored, it stays here", "room", rec.Room, "recording", rec.ID, "error", err)
 			rec.Reason = reason
 			if r.ctx.Err() != nil { // the next start goes on with it
-				return
+				return false
 			}
-			reason = "not stored: " + err.Error()
+			reason = notStored + err.Error()
 		}
 	}
 	rec.State, rec.Reason = state, reason
@@ -55,13 +55,21 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 		event = "failed"
 	}
 	r.notify(mixer.Event{Type: "recording." + event, Room: rec.Room, Recording: rec, Detail: reason})
+	return true
 }
+
+// notStored begins the reason of a recording that could not be uploaded.
+const notStored = "not stored: "
 
 // recover finishes what a former process did not.
 func (r *Recorder) recover() {
 	for _, rec := range list(r.root, "") {
 		if r.ctx.Err() != nil {
 			return
+		}
+		if r.cfg.Store != nil && rec.State == mixer.RecordingDone && strings.HasPrefix(rec.Reason, notStored) {
+			r.complete(&rec, rec.State, "", nil)
+			continue
 		}
 		if rec.State == mixer.RecordingDone || rec.State == mixer.RecordingFailed || r.session(rec.Room, rec.ID) != nil {
 			continue
@@ -77,6 +85,7 @@ func (r *Recorder) mend(rec mixer.Recording) {
 		return
 	}
 	rec.Recovered = true
+	_ = r.root.Remove(path.Join(dir, reserve))
 	length := 0.
 	var kept []mixer.RecordingFile
 	moments := read(r.root, dir)
@@ -112,7 +121,9 @@ func (r *Recorder) mend(rec mixer.Recording) {
 	if length == 0 {
 		state = mixer.RecordingFailed
 	}
-	r.complete(&rec, state, reason, nil)
+	if !r.complete(&rec, state, reason, nil) {
+		return
+	}
 	r.mu.Lock()
 	r.count.recovered++
 	r.mu.Unlock()

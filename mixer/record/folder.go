@@ -21,6 +21,10 @@ import (
 // stateFile is what a recording's folder says of itself.
 const stateFile = "recording.json"
 
+// reserve is a file that makes room for the last words of a recording on a disk
+// that has become full.
+const reserve, reserveSize = "reserve", 256 << 10
+
 // names of rooms, recordings and files are one word each. os.Root sees that
 // nothing leads out of the folder all the same.
 var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)

@@ -225,6 +225,10 @@ func (r *Recorder) begin(s *session) error {
 	if s.timeline, err = newTimeline(r.root, s.dir); err != nil {
 		return err
 	}
+	if err := r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640); err != nil {
+		s.timeline.out.Close()
+		return err
+	}
 	if err := s.join(); err != nil {
 		s.timeline.out.Close()
 		return errors.Join(err, r.root.RemoveAll(s.dir))

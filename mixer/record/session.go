@@ -302,6 +302,7 @@ func (s *session) finish(err error) {
 		s.people.close()
 	}
 	s.timeline.out.Close()
+	_ = s.rec.root.Remove(path.Join(s.dir, reserve))
 	reason := s.until
 	if r := s.film.Reason(); r != nil && reason == "" {
 		reason = r.Error()
