@@ -266,7 +266,7 @@ func Default() Config {
 		HTTP:       HTTPConfig{Addr: ":8080"},
 		HTTPS:      HTTPSConfig{Addr: ":8443"},
 		TLS:        TLSConfig{Mode: "off"},
-		RTC:        RTCConfig{Port: 7882},
+		RTC:        RTCConfig{Port: 7882, Control: true},
 		TURN:       TURNConfig{Allocations: 64, Bitrate: 8_000_000},
 		Rooms:      RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
 		Sound:      soundConfig(m.Sound),

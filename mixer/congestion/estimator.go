@@ -17,20 +17,21 @@ func DefaultLimits() Limits { return Limits{Start: 100_000, Min: 10_000, Max: 3_
 
 // How the estimator reads a link.
 const (
-	keep        = 0.92 // of what was delivered through a full queue is used afterwards
-	trust       = 0.95 // of what was measured without one
-	overPace    = 1.1  // pictures may go out at this times the estimate while the queue is empty
-	drainTime   = 300 * time.Millisecond
-	lowQueue    = 30 * time.Millisecond // below it the link counts as idle
-	highQueue   = 50 * time.Millisecond // above it as overused
-	oneWindow   = 80 * time.Millisecond // least length of the window of the queue's minimum
-	maxWindow   = 500 * time.Millisecond
-	perWindow   = 5 // packets
-	regainAfter = time.Second
-	surely      = 15
-	busyWindow  = 600 * time.Millisecond
-	lossWindow  = 2 * time.Second
-	foreign     = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+	keep         = 0.92 // of what was delivered through a full queue is used afterwards
+	trust        = 0.95 // of what was measured without one
+	overPace     = 1.1  // pictures may go out at this times the estimate while the queue is empty
+	drainTime    = 300 * time.Millisecond
+	lowQueue     = 30 * time.Millisecond // below it the link counts as idle
+	highQueue    = 50 * time.Millisecond // above it as overused
+	oneWindow    = 80 * time.Millisecond // least length of the window of the queue's minimum
+	maxWindow    = 500 * time.Millisecond
+	perWindow    = 5                      // packets
+	maxQueueHint = 100 * time.Millisecond // what the client may take to report, beside its interval
+	regainAfter  = time.Second
+	surely       = 15
+	busyWindow   = 600 * time.Millisecond
+	lossWindow   = 2 * time.Second
+	foreign      = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
 )
 
 // Estimator knows what the way to one client carries. It is fed with what
@@ -56,6 +57,7 @@ type Estimator struct {
 	decoder  decoder
 	base     baseline // one-way delays
 	trip     baseline // round trips
+	hint     time.Duration
 	loss     lossModel
 	prober   prober
 	coarse   coarse
@@ -82,6 +84,9 @@ func NewEstimator(l Limits) *Estimator {
 		prober: newProber(),
 	}
 }
+
+// Hint tells the round trip of a link that nothing was sent over yet.
+func (e *Estimator) Hint(trip time.Duration) { e.hint = trip }
 
 // since puts a moment on the estimator's own line, which begins at one second so
 // that zero is never.
@@ -138,6 +143,13 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	}
 	if newest == nil {
 		return
+	}
+	if e.hint > 0 && !e.trip.some {
+		// The queue that stood when the first packets were sent is no part of the way.
+		if queue := now - newest.at - e.hint - e.interval; queue > maxQueueHint {
+			e.base.reset(newest.delay-queue, now)
+		}
+		e.trip.add(e.hint, now)
 	}
 	e.trip.add(now-newest.at, now)
 	if e.silence {
@@ -349,7 +361,8 @@ func (e *Estimator) overused(now time.Duration) {
 // moment of somebody else's traffic can falsify: then what was sent at the
 // lowered rate has to come back before it is lowered again.
 func (e *Estimator) lower(v view, now time.Duration) {
-	if v.rate == 0 || v.measured < surely && v.newest < e.lowered {
+	grows := v.before != never && v.queue > v.before+20*time.Millisecond
+	if v.rate == 0 || v.measured < surely && v.newest < e.lowered && !grows {
 		return
 	}
 	deepest := v.deepest()

@@ -13,6 +13,9 @@ const (
 	// A client that agreed on transport-wide feedback and sends none is sent to
 	// like one that did not agree on it.
 	feedbackWithin = 3 * time.Second
+	// Who sends no reports either may be unable to: then its link is not one for
+	// bursts.
+	wordWithin = 10 * time.Second
 	// A newcomer gets pictures as soon as anything is known of its link: while that
 	// turns out to carry ever more, of the tier it asked for, at the rate that is
 	// known so far.
@@ -36,6 +39,7 @@ type flow struct {
 	began    time.Time // when the sink came into its room
 	heard    time.Time // the client's last feedback of any kind
 	exact    bool      // it was transport-wide
+	spoke    bool      // any RTCP came
 	tcp      bool      // TCP does what this does
 	governs  bool      // pictures go at the link's pace
 	estimate congestion.Estimate
@@ -74,6 +78,14 @@ func (p *peer) feedbackEvery() time.Duration {
 	}
 	every := time.Duration(size / (feedbackShare * float64(s.flow.estimate.Rate)) * float64(time.Second))
 	return min(max(every, feedbackEvery), feedbackLeast)
+}
+
+// reportEvery is how often reports go to the client.
+func (p *peer) reportEvery() time.Duration {
+	if p.feedbackEvery() > 2*feedbackEvery {
+		return reportSeldom
+	}
+	return reportEvery
 }
 
 // limits leave room above the best rung, so that a good link is known as one.
@@ -125,7 +137,11 @@ func (f *flow) step(now time.Time) {
 	if f.began.IsZero() {
 		return
 	}
-	f.governs = !f.tcp && (!f.heard.IsZero() || f.agree && now.Sub(f.began) < feedbackWithin)
+	within := wordWithin
+	if f.spoke {
+		within = feedbackWithin
+	}
+	f.governs = !f.tcp && (!f.heard.IsZero() || f.agree && now.Sub(f.began) < within)
 	if !f.governs {
 		return
 	}
@@ -189,6 +205,7 @@ func (f *flow) handle(o *outgoing, p rtcp.Packet, now time.Time) error {
 	if f.began.IsZero() {
 		return nil
 	}
+	f.spoke = true
 	switch p := p.(type) {
 	case *rtcp.TransportLayerCC:
 		if f.agree && p.MediaSSRC == o.ssrc {

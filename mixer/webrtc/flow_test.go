@@ -223,7 +223,7 @@ func TestFlowSilent(t *testing.T) {
 		s.audio.carry(testExtension)
 		s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
 		s.flow.begin(time.Now())
-		time.Sleep(feedbackWithin + time.Millisecond)
+		time.Sleep(wordWithin + time.Millisecond)
 		s.tick(time.Now())
 		s.fit(time.Now())
 		for len(sub.fits) > 0 {

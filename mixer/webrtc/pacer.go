@@ -197,6 +197,7 @@ func (p *pacer) report(now time.Time) {
 		s.tick(now)
 	}
 	for _, s := range due {
+		s.reportDue = now.Add(s.peer.reportEvery())
 		s.report(now)
 		s.ask(now)
 	}

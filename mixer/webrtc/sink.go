@@ -14,9 +14,10 @@ const (
 	maxSounds   = 32
 	maxNACKs    = 256
 
-	reportEvery = time.Second // sender and receiver reports
-	askEvery    = 500 * time.Millisecond
-	askSlowest  = 8 * time.Second
+	reportEvery  = time.Second             // sender and receiver reports
+	reportSeldom = 2500 * time.Millisecond // on a link of little rate
+	askEvery     = 500 * time.Millisecond
+	askSlowest   = 8 * time.Second
 )
 
 // sink is a peer's receiving side. The room's goroutines put whole pictures and

@@ -15,9 +15,11 @@ import (
 // begin is called before the room has the sink, and returns what the room may
 // give it at first.
 func (s *sink) begin(now time.Time) (fit mixer.Fit) {
+	trip := s.peer.rtt() // of the checks of ICE
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flow != nil {
+		s.flow.link.Hint(trip)
 		fit = s.flow.begin(now)
 	}
 	return fit

@@ -19,7 +19,7 @@ import (
 const (
 	tickEvery     = 20 * time.Millisecond  // holes, requests
 	feedbackEvery = 100 * time.Millisecond // transport-wide feedback,
-	feedbackLeast = 250 * time.Millisecond // and on a link of little rate
+	feedbackLeast = 350 * time.Millisecond // and on a link of little rate
 	feedbackShare = 0.03                   // of it may it take
 	keyEvery      = 500 * time.Millisecond // keyframe requests
 	maxPending    = 32                     // units held until the room takes them

@@ -44,7 +44,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	video, audio := s.streams[0].SSRC, s.streams[1].SSRC
 	known := !s.streams[0].Seen.IsZero()
 	var reports []rtcp.ReceptionReport
-	if now.Sub(l.report) >= reportEvery {
+	if now.Sub(l.report) >= s.peer.reportEvery() {
 		if l.rtt > 0 {
 			s.assembler.SetRTT(l.rtt)
 		}
