@@ -361,8 +361,7 @@ func (e *Estimator) overused(now time.Duration) {
 // moment of somebody else's traffic can falsify: then what was sent at the
 // lowered rate has to come back before it is lowered again.
 func (e *Estimator) lower(v view, now time.Duration) {
-	grows := v.before != never && v.queue > v.before+20*time.Millisecond
-	if v.rate == 0 || v.measured < surely && v.newest < e.lowered && !grows {
+	if v.rate == 0 || v.measured < surely && v.newest < e.lowered {
 		return
 	}
 	deepest := v.deepest()

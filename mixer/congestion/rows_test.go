@@ -112,7 +112,7 @@ func index(name string) int {
 // TestRows runs every row over a few seeds, or as many as MIXDOWN_SWEEP says,
 // and prints median and worst.
 func TestRows(t *testing.T) {
-	n := seeds(3)
+	n := seeds(5)
 	for _, r := range rows() {
 		var all []figures
 		for seed := range uint64(n) {
@@ -232,7 +232,11 @@ func (r row) check(t *testing.T, all []figures) {
 	if steps := r.w.down.steps; len(steps) == 3 {
 		most("time to be back, s", 15, r.again)
 		if steps[1].rate > 0 {
-			most("standing picture after the drop, s", 3, r.after)
+			stood := 3.0
+			if r.w.down.jitter > 0 {
+				stood = 3.5 // the queue shows later
+			}
+			most("standing picture after the drop, s", stood, r.after)
 			most("sound gap, s", 0.5, func(f figures) float64 { return f.soundGap.Seconds() })
 		}
 	}
