@@ -156,7 +156,9 @@ func TestLobbyAsksForPIN(t *testing.T) {
 
 	// The PIN may come by INFO, to the room's own name; another room's is wrong.
 	p = dialPhone(t, "udp", l.Addr())
+	l.rooms.mu.Lock()
 	l.rooms.pins["other"] = "87654321"
+	l.rooms.mu.Unlock()
 	to, contact := p.call("sip:locked@x", plainSDP)
 	for range 3 {
 		for _, k := range "87654321#" {

@@ -68,10 +68,9 @@ func (e *Endpoint) destination(to string) (sip.Uri, error) {
 		to = "sip:" + strings.ReplaceAll(number, "#", "%23") + "@" + domain
 	}
 	uri, err := parseURI(to)
-	if err != nil || uri.Password != "" || strings.ContainsAny(uri.User, ";?&/") {
+	if err != nil || uri.Password != "" || uri.Headers.Length() > 0 || strings.ContainsAny(unescape(uri.User), ";?&/@:\r\n") {
 		return uri, fmt.Errorf("%w: %.80q", mixer.ErrBadAddress, to)
 	}
-	uri.Headers = nil
 	transport, ok := uri.UriParams.Get("transport")
 	uri.UriParams = nil
 	if ok {
@@ -462,11 +461,16 @@ func (d *dialog) acknowledge(invite *sip.Request, branch string) *sip.Request {
 func (c *call) sendAck(ack *sip.Request) {
 	req := ack.Clone()
 	c.e.prepare(req)
-	c.client.sent.Go(func() {
+	write := func() {
 		if err := c.e.client.WriteRequest(req, asIs); err != nil {
 			c.log.Debug("ACK not sent", "error", err)
 		}
-	})
+	}
+	if _, err := netip.ParseAddrPort(req.Destination()); err == nil && req.Transport() == "UDP" {
+		write() // ahead of what comes next
+		return
+	}
+	c.client.sent.Go(write) // looking up and connecting take their time
 }
 
 // repeated takes a 2xx that came again, or from another telephone that was

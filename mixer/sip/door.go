@@ -99,7 +99,7 @@ func (d *door) request(req *sip.Request, f flaw, from netip.AddrPort, now time.T
 	if f.code != 0 {
 		return refuse(f.code, f.reason)
 	}
-	if req.CSeq().MethodName != req.Method {
+	if !strings.EqualFold(string(req.CSeq().MethodName), string(req.Method)) { // the parser has changed one's case
 		return refuse(400, "CSeq Method Differs")
 	}
 	if d.calls.known(req) {

@@ -102,7 +102,7 @@ func parseURI(s string) (sip.Uri, error) {
 	if err := parseInto(s, &u); err != nil {
 		return u, fmt.Errorf("%.80q is no SIP address: %w", s, err)
 	}
-	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" {
+	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" || strings.ContainsAny(u.Host, "@/?#%") {
 		return u, fmt.Errorf("%.80q is no SIP address, such as sip:user@host", s)
 	}
 	return u, nil
