@@ -26,7 +26,10 @@ func TestCallsAndHangsUp(t *testing.T) {
 			if calls := l.Calls("demo"); len(calls) != 1 || calls[0].State != mixer.CallConnected || calls[0].Peer != "sip:ada@example.org" {
 				t.Errorf("calls: %+v", calls)
 			}
-			if told := l.rooms.calls["demo"]; len(told) != 1 || told[0].Peer != "" {
+			l.rooms.mu.Lock()
+			told := l.rooms.calls["demo"]
+			l.rooms.mu.Unlock()
+			if len(told) != 1 || told[0].Peer != "" {
 				t.Errorf("everybody was told the caller's address: %+v", told)
 			}
 			p.send("BYE", contact, "z9hG4bK"+randomHex(8), to, "", `Reason: SIP;cause=200;text="went home"`)

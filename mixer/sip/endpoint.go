@@ -55,6 +55,8 @@ type Endpoint struct {
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 	end    sync.Once
+
+	telling sync.Mutex
 }
 
 // tune is done once: some settings of sipgo are the process's.
@@ -305,6 +307,8 @@ func (e *Endpoint) tell(room string) {
 	if room == "" {
 		return
 	}
+	e.telling.Lock() // what is told last is what holds
+	defer e.telling.Unlock()
 	calls := e.calls.of(room)
 	for i := range calls {
 		if !calls[i].Outgoing {
