@@ -43,29 +43,17 @@ func (c *call) invited(req *sip.Request, tx sip.ServerTransaction, release func(
 			default:
 			}
 		})
-		trying := sip.NewResponseFromRequest(req, 100, "Trying", nil)
-		c.reply(tx, trying)
+		c.reply(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+		if err := c.place(); err != nil {
+			c.refuse(tx, req, err, release)
+			return
+		}
 	}
 
 	late := len(req.Body()) == 0
 	body, err := c.describe(string(req.Body()), late)
 	if err != nil {
-		code, reason := 500, "Internal Server Error"
-		switch {
-		case errors.Is(err, mixer.ErrBadOffer), errors.Is(err, mixer.ErrNoCodec):
-			code, reason = 488, "Not Acceptable Here"
-		case errors.Is(err, mixer.ErrBusy), errors.Is(err, mixer.ErrFull):
-			code, reason = 503, "Service Unavailable"
-		}
-		c.log.Info("offer not taken", "code", code, "error", err)
-		res := sip.NewResponseFromRequest(req, code, reason, nil)
-		res.AppendHeader(sip.NewHeader("Warning", `399 mixdown `+quote(clean(err.Error()))))
-		c.server.response = nil
-		c.reply(tx, res)
-		release()
-		if first {
-			c.over(ending{code, err.Error(), "server"})
-		}
+		c.refuse(tx, req, err, release)
 		return
 	}
 	if first {
@@ -81,6 +69,44 @@ func (c *call) invited(req *sip.Request, tx sip.ServerTransaction, release func(
 	c.reply(tx, res)
 	c.clock.in(alarmAnswer, t1)
 	c.clock.in(alarmAck, 64*t1)
+}
+
+// place finds out before anything is agreed on whether there is a place for
+// who calls a room straight.
+func (c *call) place() error {
+	if c.to.find || c.to.pin != "" {
+		return nil
+	}
+	if err := c.e.rooms.Open(c.to.room); err != nil {
+		return err
+	}
+	return c.e.rooms.Admit(c.to.room, c.identity())
+}
+
+// refuse turns an INVITE away for what went wrong with it.
+func (c *call) refuse(tx sip.ServerTransaction, req *sip.Request, err error, release func()) {
+	code, reason := 500, "Internal Server Error"
+	switch {
+	case errors.Is(err, mixer.ErrBadOffer), errors.Is(err, mixer.ErrNoCodec):
+		code, reason = 488, "Not Acceptable Here"
+	case errors.Is(err, mixer.ErrBusy), errors.Is(err, mixer.ErrFull), errors.Is(err, mixer.ErrNoPorts):
+		code, reason = 503, "Service Unavailable"
+	}
+	c.log.Info("call not taken", "code", code, "error", err)
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
+	res.AppendHeader(sip.NewHeader("Warning", `399 mixdown `+quote(clean(err.Error()))))
+	if code == 503 {
+		res.AppendHeader(sip.NewHeader("Retry-After", "10"))
+	}
+	first := !c.answered
+	if first {
+		c.server.response = nil
+	}
+	c.reply(tx, res)
+	release()
+	if first {
+		c.over(ending{code, err.Error(), "server"})
+	}
 }
 
 // describe makes our side of the session: an answer, or an offer if there was
@@ -107,13 +133,7 @@ func (c *call) describe(offer string, late bool) (string, error) {
 
 // browse makes a browser's offer a session of the WebRTC transport.
 func (c *call) browse(offer string) (string, error) {
-	who := mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
-	if err := c.e.rooms.Open(c.to.room); err != nil {
-		return "", err
-	}
-	if err := c.e.rooms.Admit(c.to.room, who); err != nil {
-		return "", err
-	}
+	who := c.identity()
 	ctx, cancel := context.WithTimeout(c.e.ctx, 10*time.Second)
 	defer cancel()
 	a, err := c.e.browsers.Offer(ctx, mixer.Session{Room: c.to.room, Identity: who, Publish: true, Receive: true}, offer)

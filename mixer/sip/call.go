@@ -450,9 +450,14 @@ func (c *call) reveal() {
 	c.show(func(v *mixer.Call) { v.State = state })
 }
 
+// identity is who the call is in a room.
+func (c *call) identity() mixer.Identity {
+	return mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
+}
+
 // enter takes the call into a room.
 func (c *call) enter(room string) {
-	who := mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
+	who := c.identity()
 	err := c.e.rooms.Open(room)
 	if err == nil {
 		err = c.e.rooms.Admit(room, who)
