@@ -17,12 +17,13 @@ speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
 others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good linux-perf)
 browsers=(chromium firefox-esr libnss3-tools openssl iproute2 nftables)
 servers=(pebble nginx libnginx-mod-rtmp) # an ACME server and an RTMP server for tests
+telephones=(baresip-core sip-tester)
 case $stage in
   build) ;;
   run)   packages+=("${speech[@]}") ;;
   bench) packages+=("${speech[@]}" "${others[@]}") ;;
   lint)  packages+=(shellcheck) ;;
-  test)  packages+=("${speech[@]}" "${browsers[@]}" "${servers[@]}") ;;
+  test)  packages+=("${speech[@]}" "${browsers[@]}" "${servers[@]}" "${telephones[@]}") ;;
   *)     echo "setup: no stage \"$stage\": want build, run, bench, lint or test" >&2; exit 2 ;;
 esac
 

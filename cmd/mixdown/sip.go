@@ -245,7 +245,7 @@ type phoneLegs struct{ transport *rtp.Transport }
 // New implements sip.Legs. The leg itself is made with the first offer, ours or
 // the peer's.
 func (p phoneLegs) New(_ context.Context, o sip.LegOptions) (sip.Leg, error) {
-	l := &phoneLeg{transport: p.transport, digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &phoneLeg{transport: p.transport, allow: o.Allow, digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
 	if !o.Local.IsUnspecified() {
 		l.local = o.Local.String()
 	}
@@ -256,6 +256,7 @@ func (p phoneLegs) New(_ context.Context, o sip.LegOptions) (sip.Leg, error) {
 type phoneLeg struct {
 	transport *rtp.Transport
 	local     string
+	allow     func(netip.Addr) error
 	digits    chan rune
 	keyframes chan struct{}
 	done      chan struct{}
@@ -289,6 +290,7 @@ func (l *phoneLeg) params() rtp.Params {
 			close(l.done)
 		},
 		Local: l.local,
+		Allow: l.allow,
 	}
 }
 

@@ -3,6 +3,8 @@ package sip
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -116,7 +118,7 @@ func (c *call) describe(offer string, late bool) (string, error) {
 		if c.e.browsers != nil && isWebRTC([]byte(offer)) {
 			return c.browse(offer)
 		}
-		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr()})
+		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Allow: c.mediaAllowed()})
 		if err != nil {
 			return "", err
 		}
@@ -129,6 +131,25 @@ func (c *call) describe(offer string, late bool) (string, error) {
 		return c.leg.Offer()
 	}
 	return c.leg.Answer(offer)
+}
+
+// mediaAllowed says where media of the call may go. Whom nobody knows may name
+// the address it calls from, and such as lead nowhere in public: behind an address
+// translator telephones name those, and media goes to where it comes from.
+func (c *call) mediaAllowed() func(netip.Addr) error {
+	if c.outgoing || c.to.known {
+		return nil
+	}
+	from := c.from.Addr().Unmap()
+	if from.IsLoopback() {
+		return nil // it can send there itself
+	}
+	return func(a netip.Addr) error {
+		if a = a.Unmap(); a == from || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+			return nil
+		}
+		return fmt.Errorf("%w: media to %v for a call from %v, which is no trunk and has not logged in", mixer.ErrBadOffer, a, from)
+	}
 }
 
 // browse makes a browser's offer a session of the WebRTC transport.

@@ -472,7 +472,7 @@ func (c *call) enter(room string) {
 	}
 	c.inRoom = true
 	delete(c.clock, alarmLobby)
-	c.to = entry{room: room}
+	c.to = entry{room: room, known: c.to.known}
 	c.show(func(v *mixer.Call) {
 		v.Room, v.Identity, v.State = room, who.ID, mixer.CallConnected
 	})

@@ -173,9 +173,10 @@ func (r refusal) Error() string { return fmt.Sprintf("%d %s", r.code, r.reason) 
 
 // entry is where a call goes.
 type entry struct {
-	room string
-	pin  string // to be asked for; empty: straight in
-	find bool   // by its PIN, in the lobby
+	room  string
+	pin   string // to be asked for; empty: straight in
+	find  bool   // by its PIN, in the lobby
+	known bool   // a trunk, or somebody who logged in, calls
 }
 
 // admit decides who calls and where to. It keeps nothing but a login's count,
@@ -208,9 +209,9 @@ func (d *door) admit(req *sip.Request, from netip.AddrPort, now time.Time) (mixe
 	if err != nil {
 		return "", entry{}, refusal{code: 400, reason: "Malformed Request-URI"}
 	}
-	to := entry{room: name}
+	to := entry{room: name, known: trusted}
 	if slices.Contains(d.cfg.Lobby, name) {
-		to = entry{find: true}
+		to = entry{find: true, known: trusted}
 	} else if to.pin, err = d.rooms.Find(name); err != nil {
 		if errors.Is(err, mixer.ErrNoRoom) {
 			return "", entry{}, refusal{code: 404, reason: "Not Found"}
@@ -225,7 +226,7 @@ func (d *door) admit(req *sip.Request, from netip.AddrPort, now time.Time) (mixe
 		if !ok {
 			return "", entry{}, refusal{code: 403, reason: "Wrong PIN"}
 		}
-		to = entry{room: room}
+		to = entry{room: room, known: trusted}
 	}
 	if to.pin != "" || to.find {
 		if isWebRTC(req.Body()) { // no voice asks there

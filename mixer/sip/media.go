@@ -19,6 +19,9 @@ type Legs interface {
 type LegOptions struct {
 	Call  string     // id of the call, for the log
 	Local netip.Addr // of this machine, as the peer sees it; goes into the SDP
+	// Allow judges where the peer wants its media sent; nil: anywhere. A stranger's
+	// call must not turn a stream on somebody else.
+	Allow func(netip.Addr) error
 }
 
 // Leg is the media side of one call. Its methods may be called from any
