@@ -36,6 +36,21 @@ export class Api {
     await this.call(place, "DELETE", this.participant(place.room, id));
   }
 
+  /** Starts recording the room as the server is configured; a host's right. */
+  async record(place: Place): Promise<void> {
+    await this.call(place, "POST", `${this.room(place.room)}/recordings`, {});
+  }
+
+  /** Stops all recordings of the room that run or are paused; a host's right. */
+  async stopRecording(place: Place): Promise<void> {
+    const all = `${this.room(place.room)}/recordings`;
+    const res = await fetch(all, { headers: { authorization: `Bearer ${place.token}` } });
+    if (!res.ok) throw await refusal(res);
+    for (const { id, state } of (await res.json()) as { id: string; state: string }[]) {
+      if (state === "recording" || state === "paused") await this.call(place, "POST", `${all}/${encodeURIComponent(id)}/stop`);
+    }
+  }
+
   private room(room: string): string {
     return `${this.base}/api/v1/rooms/${encodeURIComponent(room)}`;
   }

@@ -34,6 +34,8 @@ export interface State {
   version: number;
   participants: Member[];
   speaker?: string;
+  recording?: boolean; // somebody keeps what is seen and heard
+  streaming?: boolean; // or sends it on
 }
 
 /** The answer to a join. */

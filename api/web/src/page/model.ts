@@ -32,6 +32,8 @@ export class Model {
   readonly tiers = signal<string[]>([]);
   readonly tier = signal("");
   readonly me = computed(() => self(this.view.value));
+  readonly recording = computed(() => this.view.value?.state.recording ?? false);
+  readonly streaming = computed(() => this.view.value?.state.streaming ?? false);
   readonly people = computed(() => this.view.value?.state.participants ?? []);
 
   readonly client: Client;
@@ -102,6 +104,17 @@ export class Model {
       this.trouble.value = (err as Error).message;
     }
   }
+
+  /** Records the room, or stops that; the mark follows the server's state. */
+  toggleRecording = async (): Promise<void> => {
+    const { api, place } = this.client;
+    if (!place) return;
+    try {
+      await (this.recording.value ? api.stopRecording(place) : api.record(place));
+    } catch (err) {
+      this.trouble.value = (err as Error).message;
+    }
+  };
 
   private async device(change: () => Promise<void>): Promise<void> {
     if (this.busy.value || this.me.value?.role === "viewer") return;

@@ -16,6 +16,7 @@ export function Room({ model }: { model: Model }) {
     <main class="room" data-testid="room-view" data-phase={model.phase.value}>
       <div class="stage">
         <Mix model={model} />
+        <Marks model={model} />
         {people && <People model={model} onClose={() => setPeople(false)} />}
       </div>
       <div class="bar" role="toolbar" aria-label="Your controls">
@@ -31,6 +32,19 @@ export function Room({ model }: { model: Model }) {
             <span class="count" data-testid="count">{model.people.value.length}</span>
             <span class="sr">people in the room</span>
           </button>
+          {me?.role === "host" && (
+            <button
+              type="button"
+              class={model.recording.value ? "round recording" : "round"}
+              aria-pressed={model.recording.value}
+              title={model.recording.value ? "Stop recording" : "Record"}
+              onClick={model.toggleRecording}
+              data-testid="record"
+            >
+              <Icon name="record" />
+              <span class="sr">{model.recording.value ? "Stop recording" : "Record this room"}</span>
+            </button>
+          )}
           <Quality model={model} />
           <button type="button" class="round leave" title="Leave" onClick={() => model.client.leave()} data-testid="leave">
             <Icon name="leave" />
@@ -40,6 +54,16 @@ export function Room({ model }: { model: Model }) {
         <p class="line" data-testid="quality-line">{line(model.quality.value)}</p>
       </div>
     </main>
+  );
+}
+
+/** Says to everybody that what they see and hear is kept, or leaves the room. */
+function Marks({ model }: { model: Model }) {
+  return (
+    <p class="marks" role="status">
+      {model.recording.value && <span data-testid="recording">Recording</span>}
+      {model.streaming.value && <span data-testid="streaming">Live</span>}
+    </p>
   );
 }
 
