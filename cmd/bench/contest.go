@@ -28,11 +28,12 @@ const (
 	nameFloor  = "floor"
 	nameWire   = "wire"
 	nameFFmpeg = "ffmpeg"
+	nameAll    = "ffmpeg-all" // sends to everybody
 	nameGst    = "gstreamer"
 )
 
 // programs are what the others need to be installed.
-var programs = map[string]string{nameFFmpeg: "ffmpeg", nameGst: "gst-launch-1.0"}
+var programs = map[string]string{nameFFmpeg: "ffmpeg", nameAll: "ffmpeg", nameGst: "gst-launch-1.0"}
 
 // Turn is one contestant's turn at the job.
 type Turn struct {
@@ -272,7 +273,10 @@ func otherTurn(ctx context.Context, cfg Config, j *job, who string, files []stri
 	}
 	defer audio.conn.Close()
 	args := j.ffmpeg(files, video.port(), audio.port())
-	if who == nameGst {
+	switch who {
+	case nameAll:
+		args = j.ffmpegAll(files, video.port(), audio.port())
+	case nameGst:
 		args = j.gstreamer(files, video.port(), audio.port())
 	}
 	p, err := start(ctx, args...)
@@ -298,9 +302,12 @@ func otherTurn(ctx context.Context, cfg Config, j *job, who string, files []stri
 	}
 	settled := cfg
 	settled.Settle = 0
-	made, began := video.pictures.Load(), time.Now()
+	made, others, began := video.pictures.Load(), audio.pictures.Load(), time.Now()
 	cores, err := window(ctx, settled, p)
 	t.FPS = float64(video.pictures.Load()-made) / time.Since(began).Seconds()
+	if who == nameAll {
+		t.Note = fmt.Sprintf("and %.0f to the others", float64(audio.pictures.Load()-others)/time.Since(began).Seconds())
+	}
 	if _, failed := w.end(j); err != nil || failed != nil {
 		return t, errors.Join(err, failed)
 	}
@@ -335,7 +342,7 @@ func contest(ctx context.Context, cfg Config, r *Report) error {
 		}
 		return err != nil
 	})
-	if slices.Contains(cfg.Contestants, nameFFmpeg) || slices.Contains(cfg.Contestants, nameGst) {
+	if slices.Contains(cfg.Contestants, nameFFmpeg) || slices.Contains(cfg.Contestants, nameAll) || slices.Contains(cfg.Contestants, nameGst) {
 		seconds := int((cfg.Settle + cfg.Window).Seconds()) + 8
 		for id := range all.n {
 			files = append(files, filepath.Join(dir, strconv.Itoa(id)+".webm"))
@@ -354,7 +361,7 @@ func contest(ctx context.Context, cfg Config, r *Report) error {
 				var turns []Turn
 				switch who {
 				case nameServer:
-					s, e := measure(ctx, cfg, 1, n)
+					s, e := measure(ctx, cfg, crowdSize{Rooms: 1, Bots: n})
 					if err = e; err == nil {
 						r.Servers = append(r.Servers, s)
 						turns = []Turn{{Who: who, N: n, Cores: s.Cores, FPS: s.FPS}}

@@ -40,7 +40,10 @@ type Config struct {
 }
 
 // crowdSize is so many rooms with so many bots in each.
-type crowdSize struct{ Rooms, Bots int }
+type crowdSize struct {
+	Rooms, Bots int
+	Tier        string // that the bots ask for; empty is the default
+}
 
 func main() {
 	cfg := Config{}
@@ -54,9 +57,9 @@ func main() {
 	flag.DurationVar(&cfg.Settle, "settle", 5*time.Second, "time between the last bot's arrival and the window")
 	flag.DurationVar(&cfg.Window, "window", 10*time.Second, "time that CPU is measured over")
 	viewers := flag.String("viewers", "50,200,500", "viewers of one sender, one fan-out measurement each; empty for none")
-	contestants := flag.String("contestants", "server,floor,ffmpeg,gstreamer", "who is measured with each number of -bots")
+	contestants := flag.String("contestants", "server,floor,ffmpeg,ffmpeg-all,gstreamer", "who is measured with each number of -bots")
 	profiles := flag.String("profiles", "25,49", "bots in the room, one CPU profile of the server each; empty for none")
-	rooms := flag.String("rooms", "1x50,10x3", "rooms and bots in each, one measurement of the server over -long each; empty for none")
+	rooms := flag.String("rooms", "1x50,10x3,10x3@360p", "rooms and bots in each, and the tier these ask for, one measurement of the server over -long each; empty for none")
 	flag.DurationVar(&cfg.Long, "long", 30*time.Second, "time that CPU, gaps and memory of -rooms are measured over")
 	flag.StringVar(&cfg.Keep, "keep", "", "file to add results to and make the report from, so that a long measurement can be made in pieces")
 	flag.Parse()
@@ -108,8 +111,9 @@ func sizes(list string) (out []crowdSize, err error) {
 			continue
 		}
 		var c crowdSize
+		field, c.Tier, _ = strings.Cut(field, "@")
 		if n, err := fmt.Sscanf(field, "%dx%d", &c.Rooms, &c.Bots); n != 2 || err != nil || c.Rooms < 1 || c.Bots < 1 {
-			return nil, fmt.Errorf("%q: want ROOMSxBOTS with commas between", list)
+			return nil, fmt.Errorf("%q: want ROOMSxBOTS or ROOMSxBOTS@TIER, with commas between", list)
 		}
 		out = append(out, c)
 	}
@@ -120,10 +124,10 @@ func names(list string) (out []string, err error) {
 	for field := range strings.SplitSeq(list, ",") {
 		switch field {
 		case "":
-		case nameServer, nameFloor, nameFFmpeg, nameGst:
+		case nameServer, nameFloor, nameFFmpeg, nameAll, nameGst:
 			out = append(out, field)
 		default:
-			return nil, fmt.Errorf("no %q: want %s, %s, %s, %s", field, nameServer, nameFloor, nameFFmpeg, nameGst)
+			return nil, fmt.Errorf("no %q: want %s, %s, %s, %s, %s", field, nameServer, nameFloor, nameFFmpeg, nameAll, nameGst)
 		}
 	}
 	return out, nil
@@ -170,12 +174,12 @@ func run(ctx context.Context, cfg Config, viewers string) error {
 	for _, c := range cfg.Rooms {
 		long := cfg
 		long.Window = cfg.Long
-		s, err := measure(ctx, long, c.Rooms, c.Bots)
+		s, err := measure(ctx, long, c)
 		if err != nil {
 			return fmt.Errorf("%d rooms of %d bots: %w", c.Rooms, c.Bots, err)
 		}
-		fmt.Fprintf(os.Stderr, "bench: %d rooms of %d, %v: %.2f cores, %.0f to %.0f MB, %.1f fps, longest gaps %.0f and %.0f ms\n",
-			c.Rooms, c.Bots, s.Window, s.Cores, s.Before, s.RSS, s.LeastFPS, s.VideoGap, s.AudioGap)
+		fmt.Fprintf(os.Stderr, "bench: %d rooms of %d %s, %v: %.2f cores, %.0f to %.0f MB, %.1f fps, longest gaps %.0f and %.0f ms\n",
+			c.Rooms, c.Bots, c.Tier, s.Window, s.Cores, s.Before, s.RSS, s.LeastFPS, s.VideoGap, s.AudioGap)
 		report.Large = append(report.Large, s)
 	}
 	if viewers != "" {

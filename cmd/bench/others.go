@@ -6,33 +6,117 @@ import (
 	"strings"
 )
 
-// ffmpeg is the job as FFmpeg does it: every input paced, decoded on one thread,
-// scaled to its tile; xstack, amix, one encode of each with the server's
-// settings, sent as RTP. It makes one sound for all, where the server makes one
-// more for each who speaks.
-func (j *job) ffmpeg(files []string, videoPort, audioPort string) []string {
-	args := []string{"ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-filter_complex_threads", "1"}
-	var graph, places, tiles, sounds strings.Builder
+// inputs are FFmpeg's, each paced and decoded on one thread, with the part of
+// the graph that scales them to their tiles and puts these in place.
+func (j *job) inputs(files []string) (args []string, graph string) {
+	args = []string{"ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-filter_complex_threads", "1"}
+	var scaled, places, tiles strings.Builder
 	for i, r := range j.places {
 		args = append(args, "-re", "-threads", "1", "-c:a", "libopus", "-i", files[i])
-		fmt.Fprintf(&graph, "[%d:v]scale=%d:%d:flags=bilinear[v%d];", i, r.W, r.H, i)
+		fmt.Fprintf(&scaled, "[%d:v]scale=%d:%d:flags=bilinear[v%d];", i, r.W, r.H, i)
 		fmt.Fprintf(&tiles, "[v%d]", i)
-		fmt.Fprintf(&sounds, "[%d:a]", i)
 		if i > 0 {
 			places.WriteByte('|')
 		}
 		fmt.Fprintf(&places, "%d_%d", r.X, r.Y)
 	}
-	fmt.Fprintf(&graph, "%sxstack=inputs=%d:layout=%s:fill=black,pad=%d:%d[video];", tiles.String(), j.n, places.String(), j.tier.Width, j.tier.Height)
-	fmt.Fprintf(&graph, "%samix=inputs=%d:normalize=0[audio]", sounds.String(), j.n)
-	rate, sound := strconv.Itoa(j.tier.Bitrate), strconv.Itoa(j.sound.Tones[0].Bitrate)
-	return append(args, "-filter_complex", graph.String(),
-		"-map", "[video]", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "-8", "-threads", "1", "-lag-in-frames", "0", "-auto-alt-ref", "0",
-		"-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-qmin", "4", "-qmax", "63", "-static-thresh", "1", "-g", "100000",
-		"-f", "rtp", "rtp://127.0.0.1:"+videoPort+"?pkt_size=1200",
-		"-map", "[audio]", "-c:a", "libopus", "-ac", "1", "-application", "voip", "-b:a", sound, "-compression_level", strconv.Itoa(j.sound.Complexity),
-		"-fec:a", "1", "-packet_loss:a", "5", "-frame_duration", "20",
-		"-f", "rtp", "rtp://127.0.0.1:"+audioPort)
+	return args, fmt.Sprintf("%s%sxstack=inputs=%d:layout=%s:fill=black,pad=%d:%d[video];",
+		scaled.String(), tiles.String(), j.n, places.String(), j.tier.Width, j.tier.Height)
+}
+
+func (j *job) ffmpegVideo() []string {
+	rate := strconv.Itoa(j.tier.Bitrate)
+	return []string{"-map", "[video]", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "-8", "-threads", "1", "-lag-in-frames", "0", "-auto-alt-ref", "0",
+		"-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-qmin", "4", "-qmax", "63", "-static-thresh", "1", "-g", "100000"}
+}
+
+func (j *job) ffmpegAudio(label string) []string {
+	return []string{"-map", label, "-c:a", "libopus", "-ac", "1", "-application", "voip", "-b:a", strconv.Itoa(j.sound.Tones[0].Bitrate),
+		"-compression_level", strconv.Itoa(j.sound.Complexity), "-fec:a", "1", "-packet_loss:a", "5", "-frame_duration", "20"}
+}
+
+// ffmpeg is the least that can be called the job: xstack, amix, one encode of
+// each with the server's settings, sent once as plain RTP.
+func (j *job) ffmpeg(files []string, videoPort, audioPort string) []string {
+	args, graph := j.inputs(files)
+	for i := range j.n {
+		graph += fmt.Sprintf("[%d:a]", i)
+	}
+	graph += fmt.Sprintf("amix=inputs=%d:normalize=0[audio]", j.n)
+	args = append(append(args, "-filter_complex", graph), j.ffmpegVideo()...)
+	args = append(append(args, "-f", "rtp", "rtp://127.0.0.1:"+videoPort+"?pkt_size=1200"), j.ffmpegAudio("[audio]")...)
+	return append(args, "-f", "rtp", "rtp://127.0.0.1:"+audioPort)
+}
+
+// ffmpegAll is the job as far as FFmpeg can do it: a sound for all, and one more
+// without themselves for each of those who speak, as if it knew who they are; the
+// one picture and the sounds sent to each of the n by SRTP. The first one's
+// pictures go to videoPort, all other packets to restPort.
+func (j *job) ffmpegAll(files []string, videoPort, restPort string) []string {
+	args, graph := j.inputs(files)
+	speak := min(jobTalkers, j.n)
+	for i := range speak {
+		graph += fmt.Sprintf("[%d:a]asplit=%d", i, speak) // to the common mix and to those of the others
+		for k := range speak {
+			graph += fmt.Sprintf("[s%d_%d]", i, k)
+		}
+		graph += ";"
+	}
+	rest := ""
+	if j.n > speak {
+		for i := speak; i < j.n; i++ {
+			graph += fmt.Sprintf("[%d:a]", i)
+		}
+		graph += fmt.Sprintf("amix=inputs=%d:normalize=0,asplit=%d", j.n-speak, speak+1)
+		for k := range speak + 1 {
+			graph += fmt.Sprintf("[r%d]", k)
+		}
+		graph += ";"
+		rest = "[r%d]"
+	}
+	for k := range speak + 1 { // mix k is without speaker k; the last is the common one
+		n := 0
+		if rest != "" {
+			graph += fmt.Sprintf(rest, k)
+			n++
+		}
+		for i := range speak {
+			if i != k {
+				graph += fmt.Sprintf("[s%d_%d]", i, k-btoi(k > i))
+				n++
+			}
+		}
+		graph += fmt.Sprintf("amix=inputs=%d:normalize=0[a%d]", n, k)
+		if k < speak {
+			graph += ";"
+		}
+	}
+	const secure = "srtp_out_suite=AES_CM_128_HMAC_SHA1_80:srtp_out_params=MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw"
+	to := func(port string, times int) string {
+		one := "[f=rtp:" + secure + "]srtp://127.0.0.1:" + port + "?pkt_size=1200"
+		return strings.TrimSuffix(strings.Repeat(one+"|", times), "|")
+	}
+	pictures := to(videoPort, 1)
+	if j.n > 1 {
+		pictures += "|" + to(restPort, j.n-1)
+	}
+	args = append(append(args, "-filter_complex", graph), j.ffmpegVideo()...)
+	args = append(args, "-f", "tee", pictures)
+	for k := range speak + 1 {
+		times := 1
+		if k == speak {
+			times = max(1, j.n-speak)
+		}
+		args = append(append(args, j.ffmpegAudio(fmt.Sprintf("[a%d]", k))...), "-f", "tee", to(restPort, times))
+	}
+	return args
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // gstreamer is the job as a GStreamer pipeline does it: compositor, which scales

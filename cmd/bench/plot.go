@@ -30,6 +30,7 @@ var (
 	grey   = color.RGBA{R: 120, G: 120, B: 120, A: 255}
 	light  = color.RGBA{R: 180, G: 180, B: 180, A: 255}
 	green  = color.RGBA{R: 40, G: 140, B: 70, A: 255}
+	teal   = color.RGBA{R: 20, G: 150, B: 160, A: 255}
 	orange = color.RGBA{R: 214, G: 110, B: 20, A: 255}
 )
 
@@ -52,6 +53,7 @@ var charts = []chart{
 			return r.cores(nameFloor, n) + r.cores(nameWire, n)
 		}},
 		{"ffmpeg", green, coresOf(nameFFmpeg)},
+		{"ffmpeg to all", teal, coresOf(nameAll)},
 		{"gstreamer", orange, coresOf(nameGst)},
 	}},
 	{"bench-ratio.svg", "CPU over the floor's", "times", []curve{

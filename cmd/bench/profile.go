@@ -93,7 +93,7 @@ func byPerf(ctx context.Context, cfg Config, took time.Duration, n int) (p Profi
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "perf.data")
-	if _, err = serveBots(ctx, cfg, 1, n, nil, func(ctx context.Context, s *server) error {
+	if _, err = serveBots(ctx, cfg, crowdSize{Rooms: 1, Bots: n}, nil, func(ctx context.Context, s *server) error {
 		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "997", "-g", "-o", file, "-p", strconv.Itoa(s.cmd.Process.Pid),
 			"--", "sleep", strconv.FormatFloat(took.Seconds(), 'f', 2, 64)).CombinedOutput()
 		if err != nil {
@@ -153,7 +153,7 @@ func byPprof(ctx context.Context, cfg Config, took time.Duration, n int) (p Prof
 		return p, err
 	}
 	file := filepath.Join(dir, "cpu")
-	_, err = serveBots(ctx, cfg, 1, n, []string{"--pprof-addr", "127.0.0.1:" + port}, func(ctx context.Context, _ *server) error {
+	_, err = serveBots(ctx, cfg, crowdSize{Rooms: 1, Bots: n}, []string{"--pprof-addr", "127.0.0.1:" + port}, func(ctx context.Context, _ *server) error {
 		url := fmt.Sprintf("http://127.0.0.1:%s/debug/pprof/profile?seconds=%d", port, max(1, int(took.Seconds())))
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

@@ -111,12 +111,13 @@ func (r *Report) ratio(who string, n int, over ...string) float64 {
 func grouped(samples []Sample) (out []Sample) {
 	type size struct {
 		rooms, bots int
+		tier        string
 		window      time.Duration
 	}
 	by := map[size][]Sample{}
 	var order []size
 	for _, s := range samples {
-		k := size{s.Rooms, s.Bots, s.Window}
+		k := size{s.Rooms, s.Bots, s.Tier, s.Window}
 		if by[k] == nil {
 			order = append(order, k)
 		}
@@ -162,14 +163,14 @@ func (r *Report) Markdown() string {
 		line("")
 		line("## A large room, and many rooms")
 		line("")
-		line("Everybody sends 640x360 at 25 pictures a second and receives the default tier and sound. Rates and gaps are those of all bots over the")
+		line("Everybody sends 640x360 at 25 pictures a second and receives the default tier, unless one is named, and sound. Rates and gaps are those of all bots over the")
 		line("window: the least rate, the longest time between two pictures and between two packets of sound. Memory at its beginning and its end.")
 		line("")
-		line("| rooms | people in each | window | server, cores | least pictures/s | longest gap | of sound | late sound | loss | memory, MB | at the end |")
-		line("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+		line("| rooms | people in each | tier | window | server, cores | least pictures/s | longest gap | of sound | late sound | loss | memory, MB | at the end |")
+		line("|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 		for _, s := range large {
-			line("| %d | %d | %v | %.2f | %.1f | %.0f ms | %.0f ms | %.0f | %.3f %% | %.0f | %.0f |",
-				s.Rooms, s.Bots, s.Window, s.Cores, s.LeastFPS, s.VideoGap, s.AudioGap, s.Late, 100*s.Loss, s.Before, s.RSS)
+			line("| %d | %d | %s | %v | %.2f | %.1f | %.0f ms | %.0f ms | %.0f | %.3f %% | %.0f | %.0f |",
+				s.Rooms, s.Bots, s.Tier, s.Window, s.Cores, s.LeastFPS, s.VideoGap, s.AudioGap, s.Late, 100*s.Loss, s.Before, s.RSS)
 		}
 	}
 	b.WriteString(fanOutMarkdown(r.FanOut))
@@ -226,16 +227,19 @@ func (r *Report) contestMarkdown(line func(string, ...any)) {
 	line("- **server**: the whole of it over real WebRTC, with bots on the same machine.")
 	line("- **ffmpeg**: `-re` inputs from files, `xstack` of bilinearly scaled tiles, `amix`, libvpx with the same settings, one RTP stream out. **gstreamer**:")
 	line("  `compositor` and `audiomixer` from Debian's packages, likewise. Both read files, send to one receiver and encode one sound: less than the job.")
+	line("- **ffmpeg to all**: the job as far as FFmpeg can do it. Besides the sound for all it encodes one for each of %d speakers without themselves, always the", jobTalkers)
+	line("  same ones, and sends pictures and sound to each of the N by SRTP (`tee`). It reads files still, and answers nobody: no reception, ICE, RTCP, repairs.")
 	line("")
-	line("| people | floor, cores | wire | server | ffmpeg | gstreamer | server / floor | server / (floor + wire) | ffmpeg / server | gstreamer / server | pictures/s: server | ffmpeg | gstreamer |")
-	line("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	line("| people | floor, cores | wire | server | ffmpeg | gstreamer | server / floor | server / (floor + wire) | ffmpeg / server | gstreamer / server | pictures/s: server | ffmpeg | gstreamer | ffmpeg to all, cores | ffmpeg to all / server | pictures/s |")
+	line("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, n := range people {
-		line("| %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", n,
+		line("| %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", n,
 			cell("%.3f", r.cores(nameFloor, n)), cell("%.3f", r.cores(nameWire, n)), cell("%.3f", r.cores(nameServer, n)),
 			cell("%.3f", r.cores(nameFFmpeg, n)), cell("%.3f", r.cores(nameGst, n)),
 			cell("%.2f", r.ratio(nameServer, n, nameFloor)), cell("%.2f", r.ratio(nameServer, n, nameFloor, nameWire)),
 			cell("%.2f", r.ratio(nameFFmpeg, n, nameServer)), cell("%.2f", r.ratio(nameGst, n, nameServer)),
-			fps(nameServer, n), fps(nameFFmpeg, n), fps(nameGst, n))
+			fps(nameServer, n), fps(nameFFmpeg, n), fps(nameGst, n),
+			cell("%.3f", r.cores(nameAll, n)), cell("%.2f", r.ratio(nameAll, n, nameServer)), fps(nameAll, n))
 	}
 	line("")
 	for _, c := range charts[:2] {

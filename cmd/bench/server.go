@@ -22,6 +22,7 @@ import (
 type Sample struct {
 	Rooms    int
 	Bots     int           // in each room
+	Tier     string        // that they ask for; empty is the default
 	Window   time.Duration // that CPU was taken over
 	Cores    float64       // CPU time of the server over wall time
 	Before   float64       // MB resident at the beginning of the window
@@ -49,6 +50,7 @@ func medianSample(samples []Sample) Sample {
 	return Sample{
 		Rooms:    samples[0].Rooms,
 		Bots:     samples[0].Bots,
+		Tier:     samples[0].Tier,
 		Window:   samples[0].Window,
 		Cores:    of(func(s Sample) float64 { return s.Cores }),
 		Before:   of(func(s Sample) float64 { return s.Before }),
@@ -78,10 +80,10 @@ type server struct {
 const room = "bench"
 
 // measure takes a server's CPU time over the window, with n bots in each room.
-func measure(ctx context.Context, cfg Config, rooms, n int) (Sample, error) {
+func measure(ctx context.Context, cfg Config, c crowdSize) (Sample, error) {
 	var before, after usage
 	var took time.Duration
-	s, err := serveBots(ctx, cfg, rooms, n, nil, func(ctx context.Context, srv *server) error {
+	s, err := serveBots(ctx, cfg, c, nil, func(ctx context.Context, srv *server) error {
 		var err error
 		if before, err = readUsage(srv.cmd.Process.Pid); err != nil {
 			return err
@@ -94,15 +96,15 @@ func measure(ctx context.Context, cfg Config, rooms, n int) (Sample, error) {
 		took = time.Since(start)
 		return err
 	})
-	s.Rooms, s.Bots, s.Window = rooms, n, cfg.Window
+	s.Rooms, s.Bots, s.Tier, s.Window = c.Rooms, c.Bots, c.Tier, cfg.Window
 	s.Cores, s.Before, s.RSS = (after.cpu-before.cpu).Seconds()/took.Seconds(), before.rss, after.rss
 	return s, err
 }
 
-// serveBots starts a server with further flags and n bots in each of its rooms,
+// serveBots starts a server with further flags and the bots of a crowd in its rooms,
 // waits until all are in and have settled, and calls during, which is to take as
 // long as the window. The sample holds what the bots had of that time.
-func serveBots(ctx context.Context, cfg Config, rooms, n int, flags []string, during func(context.Context, *server) error) (s Sample, err error) {
+func serveBots(ctx context.Context, cfg Config, c crowdSize, flags []string, during func(context.Context, *server) error) (s Sample, err error) {
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return s, err
@@ -121,8 +123,8 @@ func serveBots(ctx context.Context, cfg Config, rooms, n int, flags []string, du
 
 	// They count from when they are all in and have settled, and outstay the window.
 	result := filepath.Join(dir, "load.json")
-	bots := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room, "--rooms", strconv.Itoa(rooms),
-		"--bots", strconv.Itoa(n), "--duration", (cfg.Settle + cfg.Window + time.Second).String(), "--settle", cfg.Settle.String(), "--json", result)
+	bots := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room, "--rooms", strconv.Itoa(c.Rooms), "--tier", c.Tier,
+		"--bots", strconv.Itoa(c.Bots), "--duration", (cfg.Settle + cfg.Window + time.Second).String(), "--settle", cfg.Settle.String(), "--json", result)
 	bots.Env = srv.env
 	bots.Cancel = func() error { return bots.Process.Signal(syscall.SIGTERM) }
 	bots.WaitDelay = 10 * time.Second
@@ -140,7 +142,7 @@ func serveBots(ctx context.Context, cfg Config, rooms, n int, flags []string, du
 		left <- err
 	}()
 
-	err = srv.fill(watched, rooms, n)
+	err = srv.fill(watched, c.Rooms, c.Bots)
 	if err == nil {
 		err = sleep(watched, cfg.Settle)
 	}

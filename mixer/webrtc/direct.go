@@ -35,8 +35,10 @@ type direct struct {
 
 // route is where a peer's media goes: its selected candidate pair over UDP.
 type route struct {
-	batch *batch
-	to    address
+	batch   *batch
+	to      address
+	inwards *inwards // of the socket
+	from    netip.AddrPort
 }
 
 // pionEvery is how often a packet takes pion's way nevertheless: pion's rollover
@@ -160,7 +162,7 @@ func (g *gcm) seal(dst []byte, h *rtp.Header, roc uint32, extension, payload []b
 // follow keeps the peer's route up to date with ICE.
 func (t *Transport) follow(p *peer) {
 	p.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		p.route.Store(t.sockets.route(pair))
+		p.lead(t.sockets.route(pair))
 		select {
 		case <-p.ready: // long since: the client has the answer
 			p.over(pair)
@@ -182,9 +184,9 @@ func (s *sockets) route(pair *webrtc.ICECandidatePair) *route {
 	if err != nil || remote.Zone() != "" {
 		return nil
 	}
-	for _, b := range s.out {
+	for i, b := range s.out {
 		if b.local == local.Unmap().WithZone("") {
-			r := &route{batch: b}
+			r := &route{batch: b, inwards: s.in[i], from: netip.AddrPortFrom(remote.Unmap(), pair.Remote.Port)}
 			b.address(&r.to, net.UDPAddrFromAddrPort(netip.AddrPortFrom(remote, pair.Remote.Port)))
 			return r
 		}
@@ -192,21 +194,30 @@ func (s *sockets) route(pair *webrtc.ICECandidatePair) *route {
 	return nil
 }
 
-// shorten lets the streams of a peer that has connected go the direct way, if
-// the client took AES-GCM.
+// shorten lets the streams of a peer that has connected go the direct way: what
+// comes in, and what goes out if the client took AES-GCM.
 func (p *peer) shorten() error {
 	conn := dtlsConn(p.pc.SCTP().Transport())
 	if conn == nil {
 		return errors.New("pion keeps its DTLS connection elsewhere now")
 	}
-	if profile, ok := conn.SelectedSRTPProtectionProfile(); !ok || profile != dtls.SRTP_AEAD_AES_128_GCM {
-		return nil
+	profile, ok := conn.SelectedSRTPProtectionProfile()
+	if !ok {
+		return errors.New("no SRTP profile")
 	}
 	state := conn.ConnectionState()
-	cfg := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
 	err := cfg.ExtractSessionKeysFromDTLS(&state, strings.Contains(p.answer.sdp, "a=setup:active"))
 	if err != nil {
 		return fmt.Errorf("SRTP keys: %w", err)
+	}
+	in, err := newInward(p, cfg.Keys, cfg.Profile)
+	if err != nil {
+		return err
+	}
+	p.open(in)
+	if p.sink == nil || profile != dtls.SRTP_AEAD_AES_128_GCM {
+		return nil
 	}
 	if p.gcm, err = newGCM(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt); err != nil {
 		return err

@@ -18,6 +18,7 @@ const (
 	socketBuffer = 4 << 20         // all peers share a socket
 	tcpFirst     = 5 * time.Second // for a new connection to say whose it is
 	portRetries  = 20
+	maxDatagram  = 1600 // of media that is taken where it is read
 )
 
 // sockets are the one port that all media goes through: a UDP socket for each
@@ -29,7 +30,8 @@ type sockets struct {
 	tcp  *ice.TCPMuxDefault
 	tcpl *listener
 	left farewells
-	out  []*batch // one for each UDP socket
+	out  []*batch   // one for each UDP socket
+	in   []*inwards // too
 }
 
 func listen(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *meter, f loggers) (*sockets, error) {
@@ -80,16 +82,17 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 
 	left := make(farewells, 16)
 	muxes := make([]ice.UDPMux, len(conns))
-	out := make([]*batch, len(conns))
+	out, in := make([]*batch, len(conns)), make([]*inwards, len(conns))
 	for i, c := range conns {
-		out[i] = newBatch(c, m)
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{c, m, left, newGuard(lim, m), out[i]}, Logger: f.forMux()})
+		out[i], in[i] = newBatch(c, m), new(inwards)
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{UDPConn: c, meter: m, left: left, guard: newGuard(lim, m), batch: out[i], in: in[i]}, Logger: f.forMux()})
 	}
 	l := newListener(tcpl, left, opt)
 	return &sockets{
 		port: port,
 		left: left,
 		out:  out,
+		in:   in,
 		udp:  ice.NewMultiUDPMuxDefault(muxes...),
 		tcpl: l,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
@@ -112,28 +115,41 @@ type udpSocket struct {
 	left  farewells
 	guard *guard
 	batch *batch // of media to go out
+	in    *inwards
+
+	scratch [maxDatagram]byte // of the one goroutine that reads
 }
 
 // ReadFrom implements net.PacketConn. It fails only when the socket is closed:
 // pion's mux would end at any other error, and all sessions with it.
 func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
-		n, addr, err := s.UDPConn.ReadFromUDP(b)
+		n, from, err := s.ReadFromUDPAddrPort(b)
 		switch {
 		case err == nil && n > 0 && known(b[0]):
-			if !s.guard.admit(b[:n], addr.AddrPort(), time.Now()) {
+			now := time.Now()
+			if !s.guard.admit(b[:n], from, now) || s.taken(b[:n], from, now) {
 				continue
 			}
 			if b[0] == recordAlert {
-				s.left.from(addr.AddrPort())
+				s.left.from(from)
 			}
-			return n, addr, nil
+			return n, net.UDPAddrFromAddrPort(from), nil
 		case err == nil:
 			s.meter.badDatagram.Inc()
 		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
-			return n, addr, err
+			return n, nil, err
 		}
 	}
+}
+
+// taken reports whether a datagram was media that went the direct way.
+func (s *udpSocket) taken(b []byte, from netip.AddrPort, now time.Time) bool {
+	if b[0] < 128 || len(b) < plainHeader || len(b) > len(s.scratch) {
+		return false
+	}
+	in := s.in.of(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+	return in != nil && in.take(b, s.scratch[:0], now)
 }
 
 // known tells STUN, DTLS and RTP from the rest by the first byte (RFC 7983, section 7).

@@ -57,13 +57,17 @@ type peer struct {
 	closed    chan struct{}
 	once      sync.Once
 	connOnce  sync.Once
-	onlyGCM   bool                  // in its handshake
-	gcm       *gcm                  // of what the client receives; nil: all goes the way of pion
-	reason    error                 // why it closed; set before closed is
-	route     atomic.Pointer[route] // nil: only pion can send to the client
-	left      atomic.Int64          // when the client seemed to say goodbye, Unix ns
-	heard     atomic.Int64          // when something came from it, Unix ns
-	resumed   atomic.Int64          // when it was back, Unix ns
+	onlyGCM   bool                   // in its handshake
+	gcm       *gcm                   // of what the client receives; nil: all goes the way of pion
+	reason    error                  // why it closed; set before closed is
+	route     atomic.Pointer[route]  // nil: only pion can send to the client
+	inward    atomic.Pointer[inward] // nil: all comes by pion
+	leading   sync.Mutex             // held while these two change
+	taking    sync.Mutex             // of packets, by whichever way
+	ssrcs     ssrcs                  // that pion has made room for
+	left      atomic.Int64           // when the client seemed to say goodbye, Unix ns
+	heard     atomic.Int64           // when something came from it, Unix ns
+	resumed   atomic.Int64           // when it was back, Unix ns
 
 	mu     sync.Mutex // one signaling step at a time
 	offer  *offer
@@ -178,6 +182,10 @@ func (p *peer) join(rooms Rooms) {
 	defer cancel()
 	var loops sync.WaitGroup
 	defer loops.Wait()
+	if err := p.shorten(); err != nil {
+		p.log.Debug("media goes pion's way", "error", err)
+	}
+	defer p.shut()
 	if p.source != nil {
 		pub, err := rooms.Publish(ctx, p.session.Room, p.session.Identity, p.source)
 		if err != nil {
@@ -190,9 +198,6 @@ func (p *peer) join(rooms Rooms) {
 		loops.Go(func() { p.source.run(p.closed) })
 	}
 	if p.sink != nil {
-		if err := p.shorten(); err != nil {
-			p.log.Debug("media goes pion's way", "error", err)
-		}
 		want := p.session.Want
 		want.Fit = p.sink.begin(time.Now())
 		sub, err := rooms.Subscribe(ctx, p.session.Room, p.session.Identity, p.sink, want)
@@ -221,6 +226,7 @@ func (p *peer) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteC
 	}
 	if kind == packetio.RTPBufferPacket {
 		b.take = p.takeRTP
+		p.ssrcs.add(ssrc)
 	} else {
 		b.take = func(packet []byte) { p.takeRTCP(ssrc, packet) }
 	}
@@ -253,18 +259,13 @@ func (b *inbound) Close() error {
 
 func (p *peer) takeRTP(packet []byte) {
 	<-p.ready // long since: the client has the answer
-	if p.source == nil {
-		p.meter.badType.Inc()
-		return
-	}
 	now := time.Now()
-	p.hear(now)
 	// Over UDP the guard has seen to it; this is for TCP.
 	if rate := float64(p.limits.Packets); !p.packets.take(rate, rate, now) {
 		p.meter.limitPackets.Inc()
 		return
 	}
-	p.source.packet(packet, now)
+	p.media(packet, now)
 }
 
 // takeRTCP gets a compound packet once for each stream that it is about.
@@ -285,12 +286,7 @@ func (p *peer) takeRTCP(ssrc uint32, packet []byte) {
 		p.meter.badRTCP.Inc()
 		return
 	}
-	if p.source != nil {
-		p.source.handle(ssrc, packets, now)
-	}
-	if p.sink != nil {
-		p.sink.handle(ssrc, packets, now)
-	}
+	p.handle(ssrc, packets, now)
 }
 
 // concerns reports whether one of the session's streams has that SSRC.
