@@ -117,25 +117,29 @@ type Choice struct {
 	Tone  int   // index in Rungs.Tones
 	FEC   float64
 	Lossy bool // the tier's twin for clients that lose much
+	// Copies is how many former packets of sound each one is worth repeating.
+	Copies int
 }
 
 // How a client moves.
 const (
-	upMargin   = 0.90 // of the estimate may a better rung take
-	upSteady   = time.Second
-	upPause    = 4 * time.Second // after any move
-	upStart    = 500 * time.Millisecond
-	upFailed   = 10 * time.Second // a rung left again so soon was too high
-	upLongest  = time.Minute
-	downSteady = 300 * time.Millisecond
-	thinnest   = 5 * time.Second // on fewer layers; then the tier below is the better picture
-	soundShare = 0.3
-	soundPause = 4 * time.Second
-	lossyOn    = 0.05
-	lossyOff   = 0.03
-	lossyPause = 8 * time.Second
-	fecOn      = 0.01
-	fecKept    = 0.3 // of the loss that a class began at may it fall to
+	upMargin    = 0.90 // of the estimate may a better rung take
+	upSteady    = time.Second
+	upPause     = 4 * time.Second // after any move
+	upStart     = 500 * time.Millisecond
+	upFailed    = 10 * time.Second // a rung left again so soon was too high
+	upLongest   = time.Minute
+	downSteady  = 300 * time.Millisecond
+	thinnest    = 5 * time.Second // on fewer layers; then the tier below is the better picture
+	soundShare  = 0.3
+	soundPause  = 4 * time.Second
+	lossyOn     = 0.05
+	lossyOff    = 0.03
+	lossyPause  = 8 * time.Second
+	maxCopies   = 2
+	copiesShare = 0.12 // of the rate may they take
+	fecOn       = 0.01
+	fecKept     = 0.3 // of the loss that a class began at may it fall to
 )
 
 // Ladder puts one client on the rung that its link carries: down within a second
@@ -174,7 +178,7 @@ func (l *Ladder) Choice() Choice { return l.now }
 
 // wire is what a tier and a tone take, bit/s, repairs of lost packets included.
 func (l *Ladder) wire(tier, layer, tone int, loss float64) int {
-	total := l.rungs.Tones[tone].Wire()
+	total := l.rungs.Tones[tone].Wire() + l.now.Copies*l.rungs.Tones[tone].Bitrate
 	if tier >= 0 {
 		total += int(float64(l.rungs.Tiers[tier].Wire(layer)) * (1 + 1.25*min(loss, 0.3)))
 	}
@@ -256,6 +260,7 @@ func (l *Ladder) Step(e Estimate, waiting time.Duration, now time.Time) Choice {
 		l.sound(rate, e, now)
 	}
 	l.losses(e.Loss, now)
+	l.copies(rate)
 	return l.now
 }
 
@@ -412,6 +417,14 @@ func (l *Ladder) calm(d time.Duration) time.Duration {
 		return upStart
 	}
 	return d
+}
+
+// copies repeats sound for who loses much, if that does not cost the pictures.
+func (l *Ladder) copies(rate float64) {
+	l.now.Copies = 0
+	for l.now.Lossy && l.now.Copies < maxCopies && float64((l.now.Copies+1)*l.rungs.Tones[l.now.Tone].Bitrate) < copiesShare*rate {
+		l.now.Copies++
+	}
 }
 
 // losses chooses what sound and pictures are made for.

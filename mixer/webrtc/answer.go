@@ -74,9 +74,7 @@ func (o *offer) finish(local string, codecs codec.Set, at addresses, redundant b
 		if l.kind == codec.Audio {
 			ownParameters(m, got.codecs)
 			retransmission(m, &got, l.in)
-			if l.in {
-				redundancy(l.media, m, &got, redundant)
-			}
+			redundancy(l.media, m, &got, redundant && l.in)
 			a.audio = got
 		} else {
 			a.video = got

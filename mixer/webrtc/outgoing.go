@@ -83,6 +83,7 @@ type outgoing struct {
 	wide      [2]byte // the number of the packet that is written
 	scratch   [maxPayload]byte
 	history   *history // nil: never sent again
+	copies    copies
 
 	quality quality
 }
@@ -135,6 +136,11 @@ func (o *outgoing) write(p *mixer.Packet, now time.Time) error {
 	}
 	o.packets++
 	o.octets += uint32(len(p.Payload))
+	former, _ := o.copies.repeats(p)
+	defer o.copies.keep(p)
+	if former != nil {
+		return o.transmit(seq, o.copies.pt, p.Timestamp, p.Marker, o.copies.pack(pt, p, former), false)
+	}
 	return o.send(seq, pt, p, o.shift)
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// redundancy answers an offer of redundant sound (RFC 2198): what comes so is
+// redundancy answers an offer of redundant sound (RFC 2198): clients that lose much
+// get theirs so, and what comes so is
 // understood. A sender uses it if it stands before the codec it repeats, where
 // the client put it, or where prefer puts it.
 func redundancy(offered, m *sdp.MediaDescription, got *agreed, prefer bool) {

@@ -58,7 +58,12 @@ func (s *sink) flowSound(p *mixer.Packet, now time.Time) {
 		return
 	}
 	f.step(now)
-	size := wireSize(p)
+	s.audio.copies.want = 0
+	if f.governs {
+		s.audio.copies.want = f.choice.Copies
+	}
+	_, more := s.audio.copies.repeats(p)
+	size := wireSize(p) + more
 	f.link.Sound(cargo{size: size})
 	f.link.Pacer.Next(now)
 	s.audio.number(f.sent(size, now))
