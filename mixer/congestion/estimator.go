@@ -58,6 +58,7 @@ type Estimator struct {
 	base     baseline // one-way delays
 	trip     baseline // round trips
 	hint     time.Duration
+	word     time.Duration // from a packet to what is heard of it, lately: a queue on the way back counts
 	loss     lossModel
 	prober   prober
 	coarse   coarse
@@ -152,6 +153,10 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 		e.trip.add(e.hint, now)
 	}
 	e.trip.add(now-newest.at, now)
+	if e.word == 0 {
+		e.word = now - newest.at
+	}
+	e.word += (now - newest.at - e.word) / 4
 	if e.silence {
 		e.resume(now)
 	} else if e.heard > 0 {
@@ -604,7 +609,7 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 	}
 	limit := 700 * time.Millisecond
 	if e.heard > 0 {
-		limit = e.trip.value() + 2*e.interval + 100*time.Millisecond
+		limit = max(e.trip.value(), e.word) + 2*e.interval + 100*time.Millisecond
 	}
 	for n := e.flight.seen + 1; n < e.flight.end; n++ {
 		if p := e.flight.find(n); p != nil {
