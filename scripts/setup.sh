@@ -23,7 +23,7 @@ case $stage in
   run)   packages+=("${speech[@]}") ;;
   bench) packages+=("${speech[@]}" "${others[@]}") ;;
   lint)  packages+=(shellcheck) ;;
-  test)  packages+=("${speech[@]}" "${browsers[@]}" "${servers[@]}" "${telephones[@]}") ;;
+  test)  packages+=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav "${speech[@]}" "${browsers[@]}" "${servers[@]}" "${telephones[@]}") ;;
   *)     echo "setup: no stage \"$stage\": want build, run, bench, lint or test" >&2; exit 2 ;;
 esac
 

@@ -91,7 +91,7 @@ func (d *Decoder) Samples(packet []byte) (int, error) {
 	if n == 0 || len(packet)%d.format.unit != 0 {
 		return 0, fmt.Errorf("%s packet of %d bytes: not whole samples", d.format.name, len(packet))
 	}
-	if most := int(maxPacket/time.Millisecond) * d.out.Rate / 1000; n > most {
+	if most := int(maxTaken/time.Millisecond) * d.out.Rate / 1000; n > most {
 		return 0, fmt.Errorf("%s packet of %d samples: more than %d", d.format.name, n, most)
 	}
 	return n, nil

@@ -58,6 +58,7 @@ func L16() Format {
 const (
 	packetStep = 10 * time.Millisecond // lengths of packets are multiples of it
 	maxPacket  = 120 * time.Millisecond
+	maxTaken   = 200 * time.Millisecond // from others (RFC 3551, section 4.2)
 )
 
 // check returns how many samples of the format's there are to one of ours.

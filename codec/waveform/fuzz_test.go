@@ -19,7 +19,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		pcm := make([]int16, 120*48*2)
+		pcm := make([]int16, 200*48*2)
 		for len(script) > 1 {
 			op, n := script[0]&3, min(int(script[1]), len(script)-2)
 			packet := script[2:][:n]

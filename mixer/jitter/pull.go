@@ -52,7 +52,7 @@ type pull struct {
 }
 
 func newPull(cfg PlayoutConfig, open func() (codec.AudioDecoder, error)) pull {
-	most := cfg.Rate * cfg.Channels * 12 / 100 // the longest packet, 120 ms
+	most := cfg.Rate * cfg.Channels / 5 // the longest packet, 200 ms (RFC 3551, section 4.2)
 	return pull{
 		decoder: decoder{open: open, channels: cfg.Channels},
 		fifo:    make([]int16, 0, 4*most),

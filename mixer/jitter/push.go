@@ -127,7 +127,7 @@ func (p *Playout) copied(c Block, seq int64, level float64, now time.Time) {
 }
 
 // maxLength is that of one packet of sound.
-const maxLength = 120 * time.Millisecond
+const maxLength = 200 * time.Millisecond
 
 // far is a distance of sequence numbers that no reordering and no outage makes.
 const far = 3000

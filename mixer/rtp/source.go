@@ -45,7 +45,7 @@ func newSource() *source {
 func (l *Leg) media(n *line, a *agreement, p *rtp.Packet, now time.Time) {
 	c := a.format(p.PayloadType)
 	if n.kind == codec.Video {
-		if !n.stream.Admit(c, p, now) {
+		if c == nil || !n.stream.Admit(c, p, now) {
 			n.dropBad()
 			return
 		}
