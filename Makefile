@@ -16,7 +16,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 WEB := api/web
 WEB_SRC := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' 2>/dev/null)
 
-.PHONY: help run load build page test nat lint fuzz hostile sanitize bench weak docker clean setup-build setup-run setup-bench setup-lint setup-test
+.PHONY: help run load build page test nat lint fuzz hostile sanitize bench attention weak docker clean setup-build setup-run setup-bench setup-lint setup-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,9 @@ sanitize: setup-build ## tests of all that is or uses C with the address and und
 
 bench: setup-bench build ## measure each stage, the whole server, and others at the same job; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
 	@scripts/bench.sh
+
+attention: setup-build page ## measure what it brings low tiers to draw silent people less often; rewrites docs/attention.md
+	go run ./cmd/attention -docs docs
 
 weak: setup-test build ## measure a client behind bad links; rewrites docs/weak.md (as root; ROWS=100k,50k RUNS=1: a short look)
 	@scripts/weak.sh

@@ -56,6 +56,7 @@ type Rooms interface {
 	SetBitrate(room, tier string, bps int) error
 	SetSound(room string, level, denoise *bool) error
 	Tiers() []string
+	LowData() string // the one for who wants to spend little
 	Snapshot(ctx context.Context, room string) (image.Image, error)
 }
 

@@ -205,6 +205,8 @@ func (f *fakeRooms) SetBitrate(room, tier string, bps int) error {
 	return f.on(fmt.Sprintf("bitrate %s %s %d", room, tier, bps), room, "")
 }
 
+func (f *fakeRooms) LowData() string { return "360p" }
+
 func (f *fakeRooms) Tiers() []string { return []string{"720p", "360p"} }
 
 func (f *fakeRooms) Snapshot(ctx context.Context, room string) (image.Image, error) {

@@ -36,6 +36,7 @@ type Place struct {
 	Expires    time.Time   `json:"expires"`
 	ICEServers []ICEServer `json:"ice_servers" nullable:"false"`
 	Tiers      []string    `json:"tiers" nullable:"false" doc:"names of the ladder, best first"`
+	LowData    string      `json:"low_data" doc:"the one of tiers for who wants to spend little"`
 	WHIP       string      `json:"whip" doc:"where to offer: one connection that publishes and receives"`
 	Control    string      `json:"control" doc:"the control WebSocket"`
 	Calls      bool        `json:"calls,omitempty" doc:"this bearer may call telephones from the room"`
@@ -91,6 +92,7 @@ func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, e
 		Expires:    now.Add(a.cfg.TokenTTL).UTC().Truncate(time.Second),
 		ICEServers: a.iceServers(in.Room, who.ID, base),
 		Tiers:      append([]string{}, a.cfg.Rooms.Tiers()...),
+		LowData:    a.cfg.Rooms.LowData(),
 		WHIP:       "/whip/" + in.Room + "?return=mix",
 		Control:    prefix + "/rooms/" + in.Room + "/control",
 		Calls:      role == mixer.Host && a.phones.caller != nil && a.phones.dials,

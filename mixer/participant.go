@@ -78,6 +78,15 @@ type Ask struct {
 	Height  int  `json:"height"`
 	FPS     int  `json:"fps"`
 	Bitrate int  `json:"bitrate"` // bit/s
+	// Uplink is what the sender's way here carries, sound and pictures, bit/s of RTP,
+	// as far as that is known to be a bound; 0: it is not. It shares that out itself.
+	Uplink int `json:"uplink,omitempty"`
+}
+
+// UplinkMeter is a Source that finds out what its sender's way here carries.
+type UplinkMeter interface {
+	// Uplink is that, bit/s of RTP; 0 while nothing bounds what is asked for.
+	Uplink() int
 }
 
 // Sink takes a room's composite to one receiver. None of its methods may

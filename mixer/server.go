@@ -381,3 +381,18 @@ func (s *Server) common(k codec.Kind, takes []string) (both codec.Set) {
 	}
 	return both
 }
+
+// LowData is the tier for who wants to spend little: the lowest whose pictures
+// still move.
+func (s *Server) LowData() string {
+	ladder := s.cfg.Ladder
+	for i := len(ladder) - 1; i > 0; i-- {
+		if ladder[i].FPS >= movingFPS {
+			return ladder[i].Name
+		}
+	}
+	return ladder[len(ladder)-1].Name
+}
+
+// movingFPS is from where on pictures pass for moving.
+const movingFPS = 2

@@ -188,10 +188,36 @@ func (r *Room) watchSenders(people []*member) {
 			a.FPS = min(a.FPS, restingFPS)
 		}
 		a.Bitrate = askBitrate(a)
+		a.Uplink = m.uplink()
 		m.pub.want(a.Active)
 		if a != m.ask {
 			m.ask = a
 			m.pub.src.Ask(a)
+		}
+	}
+}
+
+// watchUplinks tells senders when what their way here carries has changed.
+func (r *Room) watchUplinks() {
+	for _, m := range r.members {
+		if m.pub != nil && m.uplink() != m.ask.Uplink {
+			r.watchSenders(r.publishers())
+			r.publishState()
+			return
+		}
+	}
+}
+
+// uplink is what m's way here carries, in steps: each one is a message to all.
+func (m *member) uplink() int {
+	meter, ok := m.pub.src.(UplinkMeter)
+	if !ok {
+		return 0
+	}
+	n := meter.Uplink()
+	for step := 5_000; ; step *= 2 {
+		if n < 12*step {
+			return n / step * step
 		}
 	}
 }
@@ -216,6 +242,7 @@ func (r *Room) housekeep(now time.Time) {
 	if r.restSenders(now) {
 		r.watchSenders(r.publishers())
 	}
+	r.watchUplinks()
 	if f := r.fingerprint(now); f != r.dynamics {
 		r.dynamics = f
 		r.publishState()

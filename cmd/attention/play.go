@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"math"
 	"time"
 
 	"mixdown/codec"
@@ -143,10 +142,13 @@ func (p *party) play(ctx context.Context, j job) (o outcome, err error) {
 				view = f
 			}
 		}
-		if i < settled || view == nil {
+		if i < p.settled || view == nil {
 			continue
 		}
 		bytes += len(unit.Data)
+		if i%p.sample != 0 {
+			continue
+		}
 		for k, place := range places {
 			if shots[k].Speaking {
 				o.speaker.add(part(view, place), part(seen.Frame(), place))
@@ -161,11 +163,8 @@ func (p *party) play(ctx context.Context, j job) (o outcome, err error) {
 		return o, fmt.Errorf("%s at %d bit/s: no picture came out", j.codec.Name, j.bitrate)
 	}
 	o.speaker, o.silent, o.sharp = o.speaker.mean(), o.silent.mean(), o.sharp.mean()
-	o.kbps = float64(bytes*8*fps) / float64(p.frames-settled) / 1000
+	o.kbps = float64(bytes*8*fps) / float64(p.frames-p.settled) / 1000
 	o.encode /= time.Duration(p.frames)
-	if math.IsNaN(o.speaker.psnr) {
-		return o, fmt.Errorf("%s at %d bit/s: no figures", j.codec.Name, j.bitrate)
-	}
 	o.last, err = yuv.ToImage(view)
 	return o, err
 }

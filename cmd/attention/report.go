@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"image/jpeg"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"mixdown/codec"
 )
 
 // size of a canvas.
@@ -16,20 +17,41 @@ var (
 	coded = []string{"H264", "VP8", "VP9"}
 	sizes = []size{{480, 270}, {640, 360}}
 	rates = []int{60_000, 100_000, 150_000, 300_000} // bit/s
+	// Layers are tried where all tiles are drawn, too.
+	large, largeRates = size{960, 540}, []int{400_000, 700_000}
 )
 
 // shownAt is the rate whose pictures are kept.
 const shownAt = 100_000
 
-// layersOf are the numbers of temporal layers that a codec is tried with.
-func layersOf(codec string) []int {
-	if codec == "H264" {
-		return []int{1}
+// plan is everything that is measured, what is compared one after the other.
+func plan(set codec.Set) (all []job) {
+	for _, name := range coded {
+		layered := name != "H264" // x264 has none
+		j := job{codec: set.Find(name)}
+		for _, s := range sizes {
+			j.width, j.height = s.w, s.h
+			for _, j.bitrate = range rates {
+				j.layers, j.attentive = 1, false
+				all = append(all, j)
+				j.attentive = true
+				all = append(all, j)
+				if j.layers = 2; layered {
+					all = append(all, j)
+				}
+			}
+		}
+		j.width, j.height, j.attentive = large.w, large.h, false
+		for _, j.bitrate = range largeRates {
+			for j.layers = 1; layered && j.layers <= 2; j.layers++ {
+				all = append(all, j)
+			}
+		}
 	}
-	return []int{1, 2}
+	return all
 }
 
-// report is all outcomes, those with and without attention in pairs.
+// report is all outcomes, in the order of the plan.
 type report []outcome
 
 // add takes an outcome, and keeps a picture of it.
@@ -38,15 +60,7 @@ func (r *report) add(o outcome, docs string) error {
 	if o.bitrate != shownAt || o.layers != 1 || o.width != sizes[0].w {
 		return nil
 	}
-	f, err := os.Create(filepath.Join(docs, o.file()))
-	if err != nil {
-		return err
-	}
-	err = jpeg.Encode(f, o.last, &jpeg.Options{Quality: 75})
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return err
+	return writeJPEG(filepath.Join(docs, o.file()), o.last)
 }
 
 // file names an outcome's picture.
@@ -77,9 +91,9 @@ picture that the encoder left out shows the one before it.
 		fmt.Fprintf(&b, "## %dx%d\n\n", s.w, s.h)
 		b.WriteString("| codec, kb/s | silent tiles | speaker, dB / SSIM, all tiles | with attention | gain, dB | silent, all tiles | with attention | drawn | oldest, s | left out | encode, ms |\n")
 		b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
-		for i := 0; i+1 < len(r); i += 2 {
-			u, a := r[i], r[i+1]
-			if u.width != s.w || u.layers != 1 {
+		for _, u := range r {
+			a := r.find(u, 1, true)
+			if u.width != s.w || u.layers != 1 || u.attentive || a == nil {
 				continue
 			}
 			fmt.Fprintf(&b, "| %s, %d | %s | %s | %s | **%+.1f** | %s | %s | %.1f → %.1f dB | %.1f | %d → %d | %.2f → %.2f |\n",
@@ -90,28 +104,33 @@ picture that the encoder left out shows the one before it.
 		b.WriteString("\n")
 	}
 	fmt.Fprintf(&b, "## Pictures\n\nThe last ones at %dx%d and %d kb/s; the one in the middle speaks.\n\n| | all tiles | with attention |\n|---|---|---|\n", sizes[0].w, sizes[0].h, shownAt/1000)
-	for i := 0; i+1 < len(r); i += 2 {
-		if u := r[i]; u.bitrate == shownAt && u.layers == 1 && u.width == sizes[0].w {
-			fmt.Fprintf(&b, "| %s | ![all tiles](%s) | ![with attention](%s) |\n", u.codec.Name, u.file(), r[i+1].file())
+	for _, u := range r {
+		if a := r.find(u, 1, true); a != nil && !u.attentive && u.bitrate == shownAt && u.width == sizes[0].w {
+			fmt.Fprintf(&b, "| %s | ![all tiles](%s) | ![with attention](%s) |\n", u.codec.Name, u.file(), a.file())
 		}
 	}
 	r.layers(&b)
 	return b.String()
 }
 
+// find returns the outcome of a job like o's with so many layers.
+func (r report) find(o outcome, layers int, attentive bool) *outcome {
+	want := o.job
+	want.layers, want.attentive = layers, attentive
+	if i := slices.IndexFunc(r, func(o outcome) bool { return o.job == want }); i >= 0 {
+		return &r[i]
+	}
+	return nil
+}
+
 // layers says what two temporal layers cost.
 func (r report) layers(b *strings.Builder) {
-	b.WriteString("\n## Temporal layers\n\nThe same with attention, in one temporal layer and in two, of which a link may leave the upper one out at once, without a keyframe.\n\n")
+	b.WriteString("\n## Temporal layers\n\nThe same rate in one temporal layer and in two, of which a link may leave the upper one out at once, without a keyframe; with attention but in the largest size.\n\n")
 	b.WriteString("| codec, size, kb/s | speaker, one layer | two | difference, dB | silent, one layer | two |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, one := range r {
-		if one.layers != 1 || !one.attentive {
-			continue
-		}
-		for _, two := range r {
-			if two.layers == 2 && two.attentive && two.codec.Name == one.codec.Name && two.width == one.width && two.bitrate == one.bitrate {
-				fmt.Fprintf(b, "| %s, %dx%d, %d | %s | %s | **%+.1f** | %s | %s |\n", one.codec.Name, one.width, one.height, one.bitrate/1000,
-					one.speaker, two.speaker, two.speaker.psnr-one.speaker.psnr, one.silent, two.silent)
-			}
+		if two := r.find(one, 2, one.attentive); one.layers == 1 && two != nil {
+			fmt.Fprintf(b, "| %s, %dx%d, %d | %s | %s | **%+.1f** | %s | %s |\n", one.codec.Name, one.width, one.height, one.bitrate/1000,
+				one.speaker, two.speaker, two.speaker.psnr-one.speaker.psnr, one.silent, two.silent)
 		}
 	}
 }

@@ -38,6 +38,11 @@ func OpenVP8(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("VP8 encoder: %w", err)
 	}
+	if len(layers) > 1 {
+		// libvpx 1.12 loses step with its decoders when it drops two leaves in a row:
+		// what it predicts from is no longer what they have.
+		opt.DropBelow = 0
+	}
 	return open("VP8", C.vp8_iface(), cfg, opt, layers, []control{
 		{"speed", C.VP8E_SET_CPUUSED, opt.Speed},
 		{"static threshold", C.VP8E_SET_STATIC_THRESHOLD, 1},

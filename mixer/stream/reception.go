@@ -83,6 +83,15 @@ func (r *Reception) Lost() uint32 {
 	return uint32(max(int64(r.highest-r.base)+1-int64(r.received), 0))
 }
 
+// Transit is how long the newest packet was on its way, from an origin that
+// stays the same as long as the stream does: only differences mean anything.
+func (r *Reception) Transit() time.Duration {
+	if r.ClockRate == 0 {
+		return 0
+	}
+	return time.Duration(float64(r.transit) / float64(r.ClockRate) * float64(time.Second))
+}
+
 // Jitter is the mean deviation of arrival (RFC 3550, appendix A.8).
 func (r *Reception) Jitter() time.Duration {
 	if r.ClockRate == 0 {

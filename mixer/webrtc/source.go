@@ -41,6 +41,7 @@ type source struct {
 	voice   *stream.Voice // nil: no sound
 	keyWant atomic.Bool
 	asked   atomic.Pointer[mixer.Ask]
+	carries atomic.Int64  // what Uplink returns
 	kick    chan struct{} // there is something to tell the sender
 
 	packets rtp.Packet     // of pion's goroutine
@@ -54,13 +55,17 @@ type source struct {
 	pending   []codec.Unit
 	assembler *jitter.Assembler
 	streams   [2]stream.Stream // video, audio
+	uplink    uplink
 
 	feedback sync.Mutex
 	recorder *twcc.Recorder
 	began    time.Time // of the recorder's line of time
 }
 
-var _ mixer.Source = (*source)(nil)
+var (
+	_ mixer.Source      = (*source)(nil)
+	_ mixer.UplinkMeter = (*source)(nil)
+)
 
 // RequestKeyframe implements mixer.Source. The request is repeated until a
 // keyframe is there.
@@ -74,6 +79,9 @@ func (s *source) Ask(a mixer.Ask) {
 	s.asked.Store(&a)
 	s.rouse()
 }
+
+// Uplink implements mixer.UplinkMeter.
+func (s *source) Uplink() int { return int(s.carries.Load()) }
 
 // Close implements mixer.Source.
 func (s *source) Close(reason error) { s.peer.close(reason) }
@@ -124,7 +132,7 @@ func (s *source) packet(raw []byte, now time.Time) {
 	if c := find(s.video.codecs, p.PayloadType); c != nil {
 		s.peer.meter.in.videoPackets.Inc()
 		s.peer.meter.in.videoBytes.Add(float64(len(raw)))
-		s.picture(c, p, now)
+		s.picture(c, p, len(raw), now)
 		return
 	}
 	var copies []jitter.Block
@@ -137,7 +145,7 @@ func (s *source) packet(raw []byte, now time.Time) {
 	if c := find(s.audio.codecs, p.PayloadType); c != nil && s.voice != nil {
 		s.peer.meter.in.audioPackets.Inc()
 		s.peer.meter.in.audioBytes.Add(float64(len(raw)))
-		s.sound(c, p, copies, now)
+		s.sound(c, p, copies, len(raw), now)
 		return
 	}
 	s.peer.meter.badType.Inc()
@@ -172,9 +180,10 @@ func find(formats []format, pt uint8) *codec.Codec {
 }
 
 // picture takes one packet of video.
-func (s *source) picture(c *codec.Codec, p *rtp.Packet, now time.Time) {
+func (s *source) picture(c *codec.Codec, p *rtp.Packet, size int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.uplink.received(size)
 	if !s.streams[0].Admit(c, p, now) {
 		s.peer.meter.badStream.Inc()
 		return
@@ -201,12 +210,20 @@ func (s *source) deliver(units []codec.Unit) {
 }
 
 // sound takes one packet of audio.
-func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, now time.Time) {
+func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, size int, now time.Time) {
 	s.mu.Lock()
 	t := &s.streams[1]
 	hole := int16(p.SequenceNumber-uint16(t.Highest())) > 1
+	was := t.SSRC
 	ok := t.Admit(c, p, now)
 	tap, _ := s.pub.(tapped)
+	s.uplink.received(size)
+	if ok {
+		if t.SSRC != was {
+			s.uplink.restart()
+		}
+		s.uplink.sound(t.Transit().Seconds())
+	}
 	s.mu.Unlock()
 	if ok && tap != nil && tap.Tapped() {
 		tap.WriteSound(codec.Unit{Codec: c, Data: slices.Clone(p.Payload), Keyframe: true, Timestamp: p.Timestamp, Arrived: now})

@@ -28,6 +28,8 @@ func (s *source) run(done <-chan struct{}) {
 type loop struct {
 	key, feedback, report time.Time
 	asked                 *mixer.Ask
+	allowed               float32 // bit/s that the sender was last told, and
+	told                  time.Time
 	rtt                   time.Duration // as of the last report, 0 while unknown
 }
 
@@ -43,6 +45,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	}
 	video, audio := s.streams[0].SSRC, s.streams[1].SSRC
 	known := !s.streams[0].Seen.IsZero()
+	s.uplink.look(now)
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= s.peer.reportEvery() {
 		if l.rtt > 0 {
@@ -52,21 +55,30 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 			if t := &s.streams[i]; !t.Seen.IsZero() {
 				reports = append(reports, t.Report(now))
 			}
+			if n := len(reports); i == 1 && n > 0 && reports[n-1].SSRC == audio {
+				s.uplink.report(float64(reports[n-1].FractionLost)/256, l.rtt, now)
+			}
 		}
 	}
+	ask := s.asked.Load()
+	allowed := float32(0)
+	if ask != nil {
+		allowed = s.uplink.allow(remb(ask))
+	}
+	s.carries.Store(int64(s.uplink.cap))
 	s.mu.Unlock()
 
 	if lost {
 		s.keyWant.Store(true)
 	}
-	ask := s.asked.Load()
 	if len(reports) > 0 {
 		out = append(out, &rtcp.ReceiverReport{SSRC: s.ssrc, Reports: reports})
 	}
-	if (len(reports) > 0 || ask != l.asked) && ask != nil && known {
-		l.asked = ask
+	fell := allowed < 0.97*l.allowed && now.Sub(l.told) >= upLook
+	if (len(reports) > 0 || ask != l.asked || fell) && ask != nil && known {
+		l.asked, l.allowed, l.told = ask, allowed, now
 		out = append(out, &rtcp.ReceiverEstimatedMaximumBitrate{
-			SenderSSRC: s.ssrc, Bitrate: remb(ask), SSRCs: []uint32{video},
+			SenderSSRC: s.ssrc, Bitrate: allowed, SSRCs: []uint32{video},
 		})
 	}
 	if len(reports) > 0 {

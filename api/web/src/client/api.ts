@@ -23,6 +23,7 @@ export class Api {
       expires: p.expires ?? "",
       ice_servers: p.ice_servers ?? [],
       tiers: p.tiers ?? [],
+      low_data: p.low_data ?? "",
     };
   }
 

@@ -37,6 +37,11 @@ export function same(now: Encoding, next: Encoding): boolean {
   return fields.every((f) => next[f] === undefined || now[f] === next[f]);
 }
 
+/** What suffers first when bits are short: of a picture that is small already, its rate. */
+function preference(ask: Ask): RTCDegradationPreference {
+  return ask.width * ask.height > 200 * 112 ? "balanced" : "maintain-resolution";
+}
+
 /** Brings a sender to what is asked, where the browser can; true if it changed something. */
 export async function obey(sender: RTCRtpSender, ask: Ask): Promise<boolean> {
   const settings = sender.track?.getSettings?.();
@@ -44,8 +49,11 @@ export async function obey(sender: RTCRtpSender, ask: Ask): Promise<boolean> {
   const params = sender.getParameters?.();
   const encoding = params?.encodings?.[0];
   if (!encoding || !sender.setParameters) return false; // nothing negotiated yet, or an old browser
-  if (same(encoding as Encoding, next)) return false;
+  const prefers = preference(ask);
+  const settled = params as RTCRtpSendParameters & { degradationPreference?: RTCDegradationPreference };
+  if (same(encoding as Encoding, next) && (settled.degradationPreference ?? "balanced") === prefers) return false;
   Object.assign(encoding, next);
+  settled.degradationPreference = prefers;
   await sender.setParameters(params);
   return true;
 }

@@ -82,7 +82,7 @@ test("a stats report is added up", () => {
   );
   assert.deepEqual(c, {
     at: 7, bytesIn: 1110, bytesOut: 550, frames: 25, packets: 15, lost: 3, freezes: 1,
-    rtt: 0.02, width: 1280, height: 720, sentWidth: 320, sentHeight: 180, path: "tcp",
+    rtt: 0.02, width: 1280, height: 720, sentWidth: 320, sentHeight: 180, available: null, lossOut: null, path: "tcp",
   } satisfies Counters);
 });
 

@@ -9,6 +9,7 @@ import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
 import type { Place } from "./types.ts";
+import { allowance, Uplink, uploaded, within, type Voice } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
 /** Where a client is on its way. */
@@ -21,6 +22,7 @@ export interface Events {
   onMix(mix: MediaStream): void; // the one picture and the one sound; a new one after each reconnect
   onQuality(quality: Quality): void;
   onMedia(wish: Wish): void; // what is sent now
+  onPaused(paused: boolean): void; // the picture is not sent because the link carries no more than sound
   onTrouble(sentence: string): void; // to be shown; empty when it is over
 }
 
@@ -39,6 +41,7 @@ export class Client {
   private phase: Phase = "idle";
   private key = "";
   private tier = "";
+  private roundTrip = 0; // ms; of the last request that was small
   private whip: Whip | null = null;
   private audio: RTCRtpSender | null = null;
   private video: RTCRtpSender | null = null;
@@ -49,6 +52,8 @@ export class Client {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
   private obeying: Promise<unknown> = Promise.resolve();
+  private readonly uplink = new Uplink();
+  private voice: Voice = this.uplink.sending.sound; // as sound is sent now
 
   /** base is the server's origin, as in "https://mix.example". */
   constructor(
@@ -61,7 +66,9 @@ export class Client {
   /** Gets a place in a room; throws Refused or a network error. A reload gets the place it had. */
   async join(room: string, key: string, name: string): Promise<Place> {
     this.key = key;
+    const began = performance.now();
     this.place = await this.api.join(room, key, name, kept(room)?.token);
+    this.roundTrip = performance.now() - began;
     this.remember(true);
     return this.place;
   }
@@ -70,6 +77,8 @@ export class Client {
   async connect(wish: Wish, tier = ""): Promise<void> {
     if (!this.place) throw new Error("connect before join");
     this.tier = tier;
+    this.uplink.spare(this.thrifty(tier));
+    if (thinLink()) this.uplink.begin(0);
     this.to("joining");
     const missing = this.place.role === "viewer" ? [] : await this.media.open(wish);
     this.tell(missing);
@@ -115,8 +124,16 @@ export class Client {
   /** Moves to a tier of the ladder by name, also for coming reconnects; empty leaves the choice to the server. */
   setTier(tier: string): void {
     this.tier = tier;
+    this.uplink.spare(this.thrifty(tier));
+    this.send();
     const name = tier || this.place?.tiers[0];
     if (name) this.control?.send({ type: "tier", tier: name });
+  }
+
+  // Whether a tier is for those who want to spend little, on the way up, too.
+  private thrifty(tier: string): boolean {
+    const { tiers = [], low_data = "" } = this.place ?? {};
+    return low_data !== "" && tier !== "" && tiers.indexOf(tier) >= tiers.indexOf(low_data);
   }
 
   /** Leaves for good. May be called twice. */
@@ -163,10 +180,44 @@ export class Client {
     pc.addEventListener("connectionstatechange", () => {
       if (this.whip === whip) this.connection(pc.connectionState);
     });
-    this.sampler = new Sampler(pc, (q) => this.events.onQuality(q));
+    this.sampler = new Sampler(pc, (q) => {
+      this.events.onQuality(q);
+      if (!viewer) this.measure(q);
+    });
     this.lifeline = this.watch(pc, whip);
-    await whip.connect();
+    await whip.connect((bytes, took) => {
+      this.uplink.begin(uploaded(bytes, took, this.roundTrip));
+      this.voice = this.uplink.sending.sound;
+      return this.uplink.sending;
+    });
     this.obeyAsk();
+  }
+
+  // Follows the way up, from what the last second was like.
+  private measure(q: Quality): void {
+    const was = this.uplink.paused;
+    const ask = self(this.view)?.ask;
+    const changed = this.uplink.look({ available: q.available, measured: ask?.uplink || null, loss: q.lossOut, asked: allowance(ask) });
+    if (changed || this.uplink.sending.sound !== this.voice) this.send();
+    if (this.uplink.paused !== was) this.announce();
+  }
+
+  // Brings what is sent in line with the way up.
+  private send(): void {
+    this.obeyAsk();
+    const { sound } = this.uplink.sending;
+    if (sound === this.voice || !this.whip || !this.audio) return;
+    const { whip, audio } = this;
+    this.obeying = this.obeying
+      .then(async () => {
+        if (sound === this.voice || !(await whip.retune(sound))) return; // the next look tries again
+        this.voice = sound;
+        const params = audio.getParameters?.();
+        if (!params?.encodings?.[0]) return;
+        params.encodings[0].maxBitrate = sound.bitrate;
+        await audio.setParameters(params);
+      })
+      .catch(() => {}); // a closed connection
   }
 
   private watch(pc: RTCPeerConnection, whip: Whip): Lifeline {
@@ -207,7 +258,7 @@ export class Client {
     const video = pc.addTransceiver(this.media.camera ?? "video", {
       direction: "sendrecv",
       streams,
-      sendEncodings: [{ maxBitrate: 900_000, maxFramerate: 30 }], // until the server asks
+      sendEncodings: [{ maxBitrate: Math.min(900_000, Math.max(30_000, this.uplink.sending.picture)), maxFramerate: 30 }], // until the server asks
     });
     preferVP8(video);
     this.audio = audio.sender;
@@ -287,12 +338,14 @@ export class Client {
     const ask = self(this.view)?.ask;
     const sender = this.video;
     if (!ask || !sender?.track) return;
-    this.obeying = this.obeying.then(() => obey(sender, ask)).catch(() => {}); // a closed connection
+    this.obeying = this.obeying.then(() => obey(sender, within(ask, this.uplink.sending.picture))).catch(() => {}); // a closed connection
   }
 
   private announce(): void {
     const { mic, camera } = this.sending;
-    if (this.place?.role !== "viewer") this.control?.send({ type: "media", audio: mic, video: camera });
+    const { paused } = this.uplink;
+    if (this.place?.role !== "viewer") this.control?.send({ type: "media", audio: mic, video: camera && !paused });
+    this.events.onPaused(camera && paused);
     this.events.onMedia({ mic, camera });
     if (this.place && this.phase !== "left") this.remember(true);
   }
@@ -358,4 +411,10 @@ export class Client {
     url.searchParams.set("changes", "true");
     return url.href;
   }
+}
+
+// Where the browser says that the network is of the slowest kinds (Chromium only).
+function thinLink(): boolean {
+  const c = (navigator as Navigator & { connection?: { effectiveType?: string; saveData?: boolean } }).connection;
+  return c?.saveData === true || c?.effectiveType === "slow-2g" || c?.effectiveType === "2g";
 }

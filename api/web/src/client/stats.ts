@@ -12,6 +12,8 @@ export interface Counters {
   height: number;
   sentWidth: number;
   sentHeight: number;
+  available: number | null; // the browser's estimate of the way up, bit/s
+  lossOut: number | null; // share of our sound that the server missed lately
   path: Path;
 }
 
@@ -30,6 +32,8 @@ export interface Quality {
   height: number;
   sentWidth: number;
   sentHeight: number;
+  available: number | null; // the browser's estimate of the way up, bit/s
+  lossOut: number | null; // share of our sound that the server misses, 0 to 1
   path: Path;
 }
 
@@ -40,7 +44,7 @@ export function count(report: Iterable<Entry>, at: number): Counters {
   const c: Counters = {
     at, bytesIn: 0, bytesOut: 0, frames: 0, packets: 0, lost: 0, freezes: 0,
     rtt: 0, width: 0, height: 0, sentWidth: 0, sentHeight: 0,
-    path: "",
+    available: null, lossOut: null, path: "",
   };
   const entries = [...report];
   const n = (e: Entry, key: string) => (typeof e[key] === "number" ? (e[key] as number) : 0);
@@ -65,10 +69,14 @@ export function count(report: Iterable<Entry>, at: number): Counters {
           c.sentHeight = n(e, "frameHeight") || c.sentHeight;
         }
         break;
+      case "remote-inbound-rtp":
+        if (e.kind === "audio" && typeof e.fractionLost === "number") c.lossOut = e.fractionLost;
+        break;
       case "candidate-pair":
         // Firefox has no selectedCandidatePairId and marks the pair itself.
         if (chosen ? e.id === chosen : e.selected === true) {
           c.rtt = n(e, "currentRoundTripTime");
+          if (typeof e.availableOutgoingBitrate === "number") c.available = e.availableOutgoingBitrate;
           c.path = path(entries.find((l) => l.id === e.localCandidateId));
         }
         break;
@@ -101,6 +109,8 @@ export function between(a: Counters, b: Counters): Quality {
     height: b.height,
     sentWidth: b.sentWidth,
     sentHeight: b.sentHeight,
+    available: b.available,
+    lossOut: b.lossOut,
     path: b.path,
   };
 }

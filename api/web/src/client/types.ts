@@ -9,6 +9,7 @@ export interface Ask {
   height: number;
   fps: number;
   bitrate: number; // bit/s
+  uplink?: number; // what our way up carries as the server measures it, bit/s; absent: no bound is known
 }
 
 /** One participant in a State. */
@@ -48,4 +49,5 @@ export interface Place {
   expires: string; // RFC 3339
   ice_servers: RTCIceServer[];
   tiers: string[]; // names of the ladder, best first
+  low_data: string; // that of them which is for who wants to spend little
 }

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, test } from "node:test";
 import { Refused } from "./errors.ts";
 import { Whip } from "./whip.ts";
 
+const how = () => ({ sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+
 interface Call {
   method: string;
   url: string;
@@ -79,7 +81,7 @@ test("the offer goes out at once, candidates follow when the session has an addr
   let give = (_: unknown) => {};
   const held = answer;
   answer = () => new Promise((resolve) => (give = resolve)).then(held);
-  const connected = whip.connect();
+  const connected = whip.connect(how);
   await settle();
   assert.deepEqual(calls.map((c) => c.method), ["POST"]);
   assert.equal(calls[0]?.body, sdp);
@@ -103,7 +105,7 @@ test("the offer goes out at once, candidates follow when the session has an addr
 
 test("closing ends the session once, by a request that outlives the page", async () => {
   const { pc, whip } = make();
-  await whip.connect();
+  await whip.connect(how);
   whip.close();
   whip.close();
   assert.deepEqual(calls.map((c) => [c.method, c.keepalive]), [["POST", false], ["DELETE", true]]);
@@ -118,7 +120,7 @@ test("a session that is answered after closing is ended, too", async () => {
   let give = (_: unknown) => {};
   const held = answer;
   answer = () => new Promise((resolve) => (give = resolve)).then(held);
-  const connected = whip.connect();
+  const connected = whip.connect(how);
   await settle();
   whip.close();
   give(null);
@@ -130,7 +132,7 @@ test("a session that is answered after closing is ended, too", async () => {
 test("a refusal is thrown with its status", async () => {
   const { whip } = make();
   answer = async () => new Response("", { status: 503 });
-  await assert.rejects(whip.connect(), (err: Refused) => err instanceof Refused && err.passing);
+  await assert.rejects(whip.connect(how), (err: Refused) => err instanceof Refused && err.passing);
 });
 
 test("a restart goes on after a request was lost, and takes over the new way", async () => {
@@ -141,7 +143,7 @@ test("a restart goes on after a request was lost, and takes over the new way", a
     Object.defineProperty(res, "url", { value: "https://mix.example/whip/r" });
     return res;
   };
-  await whip.connect();
+  await whip.connect(how);
   patched = async () => {
     throw new TypeError("network");
   };

@@ -1,4 +1,5 @@
 import { Refused, refusal } from "./errors.ts";
+import { beginning, tuned, type Sending, type Voice } from "./uplink.ts";
 import { fragment, iceHead, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
@@ -23,6 +24,7 @@ export class Whip {
   private gathered = false;
   private patching: Promise<void> = Promise.resolve();
   private closed = false;
+  private answer = ""; // the server's, with the newest ICE session
   private offered = 0; // when the restart that is going on was
 
   constructor(
@@ -30,28 +32,46 @@ export class Whip {
     private readonly endpoint: Endpoint,
   ) {}
 
-  /** Offers, and applies the answer. */
-  async connect(): Promise<void> {
+  /**
+   * Offers, and applies the answer as how says, which is told how many bytes went
+   * up in how many ms.
+   */
+  async connect(how: (bytes: number, took: number) => Sending): Promise<void> {
     this.pc.addEventListener("icecandidate", (e) => this.trickle(e.candidate));
     await this.pc.setLocalDescription();
     const sdp = this.pc.localDescription?.sdp ?? "";
     this.head = iceHead(sdp);
+    const began = performance.now();
     const res = await fetch(this.endpoint.url, {
       method: "POST",
       headers: { "content-type": "application/sdp", authorization: `Bearer ${this.endpoint.token}` },
       body: sdp,
       signal: AbortSignal.timeout(answerTime),
     });
+    const took = performance.now() - began;
     if (!res.ok) throw await refusal(res);
     this.location = new URL(res.headers.get("location") ?? "", res.url).href;
     this.etag = res.headers.get("etag") ?? "";
-    const answer = await res.text();
+    this.answer = await res.text();
     if (this.closed) {
       this.hangUp();
       return;
     }
-    await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
+    const { sound, picture } = how(sdp.length, took);
+    const answer = picture < 100_000 ? beginning(this.answer, Math.max(20_000, picture)) : this.answer;
+    await this.pc.setRemoteDescription({ type: "answer", sdp: tuned(answer, sound) });
     this.flush();
+  }
+
+  /**
+   * Changes how sound is sent, without a word to the server: the browser gets the
+   * same answer with other parameters. False if it cannot be done now.
+   */
+  async retune(voice: Voice): Promise<boolean> {
+    if (!this.answer || this.closed || this.pc.signalingState !== "stable") return false;
+    await this.pc.setLocalDescription();
+    await this.pc.setRemoteDescription({ type: "answer", sdp: tuned(this.answer, voice) });
+    return true;
   }
 
   /**
@@ -87,6 +107,7 @@ export class Whip {
     if (!res.ok) throw await refusal(res);
     const answer = await res.text();
     this.etag = res.headers.get("etag") ?? this.etag;
+    this.answer = renewed(this.answer, answer);
     const before = this.pc.remoteDescription?.sdp ?? "";
     await this.pc.setRemoteDescription({ type: "answer", sdp: renewed(before, answer) });
     this.waiting.splice(0, candidates.length);

@@ -29,6 +29,7 @@ export class Model {
   readonly sending = signal<Wish>({ mic: false, camera: false });
   readonly trouble = signal("");
   readonly busy = signal(false); // joining, or a device is being opened
+  readonly paused = signal(false); // the picture, for want of a link
   readonly tiers = signal<string[]>([]);
   readonly tier = signal("");
   readonly me = computed(() => self(this.view.value));
@@ -45,6 +46,7 @@ export class Model {
       onMix: (mix) => (this.mix.value = mix),
       onQuality: (quality) => this.measure(quality),
       onMedia: (wish) => (this.sending.value = wish),
+      onPaused: (paused) => (this.paused.value = paused),
       onTrouble: (sentence) => (this.trouble.value = sentence),
     });
   }

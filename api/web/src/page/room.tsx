@@ -51,6 +51,11 @@ export function Room({ model }: { model: Model }) {
             <span class="sr">Leave</span>
           </button>
         </div>
+        {model.paused.value && (
+          <p class="line" role="status" data-testid="paused">
+            Your connection is too slow to send your picture now. The others hear you and see your name.
+          </p>
+        )}
         <p class="line" data-testid="quality-line">{line(model.quality.value)}</p>
       </div>
     </main>
@@ -126,7 +131,7 @@ function Quality({ model }: { model: Model }) {
         <option value="">Auto</option>
         {tiers.map((tier, i) => (
           <option key={tier} value={tier}>
-            {i === 0 ? "HD" : i === tiers.length - 1 ? "Low data" : tier}
+            {i === 0 ? "HD" : tier === model.client.place?.low_data ? "Low data" : tier}
           </option>
         ))}
       </select>

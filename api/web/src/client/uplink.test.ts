@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { allowance, beginning, tuned, Uplink, uploaded, wire, within } from "./uplink.ts";
+import type { Ask } from "./types.ts";
+
+const ask: Ask = { active: true, width: 426, height: 240, fps: 25, bitrate: 230_000 };
+const asked = allowance(ask);
+
+/** Looks so often at a link of that estimate; returns how often sending changed. */
+const looks = (u: Uplink, available: number | null, n: number, loss: number | null = 0, measured: number | null = null): number => {
+  let changes = 0;
+  for (let i = 0; i < n; i++) changes += u.look({ available, measured, loss, asked }) ? 1 : 0;
+  return changes;
+};
+
+test("a good link is left alone", () => {
+  const u = new Uplink();
+  assert.equal(looks(u, 900_000, 60), 0);
+  assert.deepEqual(u.sending, { sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+  // The server's own bound makes the estimate small: that is no thin link.
+  const little: Ask = { ...ask, bitrate: 60_000 };
+  for (let i = 0; i < 20; i++) u.look({ available: 120_000, measured: null, loss: 0, asked: allowance(little) });
+  assert.equal(u.sending.sound.packet, 20);
+});
+
+test("a thin link has sound first, and the picture has what is left", () => {
+  for (const rate of [40_000, 50_000, 64_000, 90_000, 120_000]) {
+    const u = new Uplink();
+    looks(u, rate, 3, 0.1);
+    const { sound, picture } = u.sending;
+    assert.ok(!u.paused && picture >= 10_000, `${rate}: ${picture}`);
+    assert.ok(wire(sound) + picture <= rate, `${rate}: sound ${wire(sound)}, picture ${picture}`);
+  }
+});
+
+test("below 26 kbit/s the picture pauses within 2 s, and is tried again later and later", () => {
+  const u = new Uplink();
+  looks(u, 24_000, 2, 0.1);
+  assert.ok(u.paused && u.sending.picture === 0 && wire(u.sending.sound) < 21_000);
+  const tries: number[] = [];
+  for (let i = 0, was = true; i < 300; i++) {
+    looks(u, 24_000, 1, 0.1);
+    if (was && !u.paused) tries.push(i);
+    was = u.paused;
+  }
+  assert.ok(tries.length >= 3 && tries.length <= 7, `tries at ${tries}`);
+  const waits = tries.slice(1).map((t, i) => t - tries[i]!);
+  assert.ok(waits.every((w, i) => i === 0 || w >= waits[i - 1]!), `waits ${waits}`);
+});
+
+test("what came back stays, step by step", () => {
+  const u = new Uplink();
+  looks(u, 24_000, 2, 0.1);
+  looks(u, 1_000_000, 60);
+  assert.deepEqual(u.sending, { sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+  const swings = new Uplink();
+  let changes = 0;
+  for (let i = 0; i < 60; i++) changes += looks(swings, i % 2 ? 140_000 : 160_000, 1, 0.05);
+  assert.ok(changes <= 3, `${changes} changes on an estimate that swings`);
+});
+
+test("the server's measure goes before the browser's estimate", () => {
+  const u = new Uplink();
+  looks(u, 900_000, 3, 0, 50_000);
+  assert.deepEqual([u.sending.sound.packet, u.sending.picture], [60, 20_000]);
+  looks(u, 900_000, 3, 0, 20_000);
+  assert.ok(u.paused);
+  looks(u, 900_000, 60);
+  assert.equal(u.sending.picture, Infinity);
+});
+
+test("without an estimate loss tells, and only much of it", () => {
+  const u = new Uplink();
+  looks(u, null, 30, 0.05);
+  assert.equal(u.sending.sound.packet, 20);
+  looks(u, null, 10, 0.3);
+  assert.ok(u.paused);
+});
+
+test("who wants to spend little does so on any link", () => {
+  const u = new Uplink();
+  u.spare(true);
+  looks(u, 2_000_000, 60);
+  assert.ok(u.sending.sound.packet === 60 && u.sending.picture === 80_000);
+  u.spare(false);
+  looks(u, 2_000_000, 60);
+  assert.equal(u.sending.picture, Infinity);
+});
+
+test("an ask shrinks to what is left for it", () => {
+  assert.equal(within(ask, Infinity), ask);
+  assert.equal(within(ask, 0).active, false);
+  const some = within(ask, 60_000);
+  assert.ok(some.bitrate === 60_000 && some.fps === 10 && some.width * some.height < 1.1 * 320 * 180, JSON.stringify(some));
+  const little = within(ask, 20_000);
+  assert.ok(little.fps === 5 && little.width * little.height < 1.1 * 160 * 90, JSON.stringify(little));
+  assert.equal(within({ ...ask, active: false }, 20_000).active, false);
+});
+
+test("an answer is tuned once, whatever it said before", () => {
+  const answer = [
+    "v=0", "m=audio 9 UDP/TLS/RTP/SAVPF 63 111", "a=mid:0", "a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111", "a=rtpmap:111 opus/48000/2",
+    "a=fmtp:111 minptime=10;useinbandfec=1", "a=sendrecv", "m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=rtpmap:96 VP8/90000", "",
+  ].join("\r\n");
+  const v = { bitrate: 16_000, packet: 60, quiet: true };
+  const once = tuned(answer, v);
+  assert.match(once, /a=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=16000;usedtx=1\r\n/);
+  assert.match(once, /a=sendrecv\r\na=ptime:60\r\nm=video/);
+  assert.equal(tuned(once, v), once);
+  const back = tuned(once, { bitrate: 32_000, packet: 20, quiet: false });
+  assert.match(back, /useinbandfec=1;maxaveragebitrate=32000\r\n/);
+  assert.ok(!back.includes("usedtx") && !back.includes("ptime:60"));
+  assert.ok(back.endsWith("a=rtpmap:96 VP8/90000\r\n"));
+  assert.equal(tuned("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n", v), "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n");
+});
+
+test("the offer's own way up tells a thin link from a long one", () => {
+  assert.ok(uploaded(7000, 1450, 320) < 80_000); // 50 kbit/s
+  assert.equal(uploaded(7000, 350, 320), Infinity);
+  assert.ok(uploaded(7000, 900, 300) > 150_000); // a connection was made first
+  const u = new Uplink();
+  u.begin(Infinity);
+  assert.equal(u.sending.picture, Infinity);
+  u.begin(60_000);
+  assert.ok(u.sending.sound.packet === 60 && u.sending.picture <= 40_000);
+});
+
+test("pictures begin small where they are told to", () => {
+  const answer = "v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\nm=video 9 X 96 102\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 a=1\r\n";
+  assert.match(beginning(answer, 40_000), /a=rtpmap:96 VP8\/90000\r\na=fmtp:96 x-google-start-bitrate=40\r\na=rtpmap:102/);
+  const other = answer.replace("96 102", "102 96");
+  assert.match(beginning(other, 40_000), /a=fmtp:102 a=1;x-google-start-bitrate=40\r\n/);
+});

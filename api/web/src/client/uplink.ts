@@ -1,0 +1,203 @@
+import type { Ask } from "./types.ts";
+
+/** What one look at getStats says of the way up; null is what a browser does not tell. */
+export interface Upward {
+  available: number | null; // the browser's estimate, bit/s
+  measured: number | null; // the server's, where it saw a queue
+  asked: number; // what the server lets us send at most, which bounds the estimate, bit/s
+  loss: number | null; // share of our sound that the server misses, 0 to 1
+}
+
+/** How to send: sound comes first, the picture has what it leaves. */
+export interface Sending {
+  sound: Voice;
+  picture: number; // bit/s at most; 0 pauses it
+}
+
+/** How sound is sent. */
+export interface Voice {
+  bitrate: number; // bit/s of Opus
+  packet: number; // ms of sound in one; all headers take 26 kbit/s at 20, 8.5 at 60
+  quiet: boolean; // next to nothing is sent in silence
+}
+
+const headers = 36; // bytes a packet, of those that a browser's estimate is about
+
+/** The rungs, best first: from which estimate on, bit/s. 26 are about 35 on the wire. */
+const rungs: (Sending & { from: number })[] = [
+  { from: 150_000, sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity },
+  { from: 70_000, sound: { bitrate: 24_000, packet: 40, quiet: false }, picture: Infinity },
+  { from: 26_000, sound: { bitrate: 16_000, packet: 60, quiet: true }, picture: Infinity },
+  { from: 0, sound: { bitrate: 12_000, packet: 60, quiet: true }, picture: 0 },
+];
+
+/** The rung of somebody who wants to spend little: the first that is quiet in silence. */
+export const thrifty = 2;
+const silent = rungs.length - 1;
+
+/** What sound takes of the estimate, bit/s. */
+export function wire(v: Voice): number {
+  return v.bitrate + (headers * 8 * 1000) / v.packet;
+}
+
+const downAfter = 2; // looks in a row that say so, one a second
+const upAfter = 8;
+const heavy = 0.1; // loss that is taken for too much being sent, where the browser has no estimate
+const tryAfter = 10; // looks from a pause to the first attempt to send a picture again
+const tryLongest = 120;
+const proof = 6; // looks that an attempt has to last
+
+/**
+ * Follows one's own way up. It goes down fast and up slowly, and a picture that
+ * was paused is tried again after a while, later after each failure: without one
+ * the browser finds out little about the link.
+ */
+export class Uplink {
+  private rung = 0;
+  private least = 0; // no better rung than this
+  private low = 0; // looks in a row that were too low for the rung
+  private high = 0;
+  private waited = 0;
+  private wait = tryAfter;
+  private tried = 0; // looks since the picture was tried again; 0: it was not
+  private estimate = Infinity;
+  private steady = Infinity; // falls with the estimate and rises slowly
+
+  /** How to send now. */
+  get sending(): Sending {
+    const r = rungs[this.rung]!;
+    const left = this.rung > 0 ? Math.max(1, Math.floor((0.9 * this.steady - wire(r.sound)) / 10_000)) * 10_000 : Infinity;
+    const most = this.least > 0 ? 80_000 : Infinity;
+    return { sound: r.sound, picture: r.picture && Math.min(left, most) };
+  }
+
+  /** Whether the picture is paused because the link carries no more than sound. */
+  get paused(): boolean {
+    return this.rung === silent;
+  }
+
+  /** Holds to what takes little, or does not any more. */
+  spare(on: boolean): void {
+    this.least = on ? thrifty : 0;
+    this.rung = Math.max(this.rung, this.least);
+  }
+
+  /** Begins on a link that carries about that, bit/s; it goes up from there. */
+  begin(rate: number): void {
+    if (rate >= 150_000) return;
+    this.rung = Math.max(this.rung, thrifty);
+    this.steady = Math.min(this.steady, Math.max(rate, 40_000));
+  }
+
+  /** Takes one look, one a second; true if sending changes. */
+  look(u: Upward): boolean {
+    const before = JSON.stringify(this.sending);
+    const lossy = u.available === null && u.measured === null && (u.loss ?? 0) > heavy;
+    // The browser's own is bounded by what it was asked for, and stays low after a
+    // pause: it counts where something is lost and the server does not know better.
+    const own = u.available === null || u.available >= 0.85 * u.asked || (u.loss ?? 0) < 0.02 ? Infinity : u.available;
+    this.estimate = u.measured ?? own;
+    const slowly = Number.isFinite(this.steady) ? Math.max(1.08 * this.steady, 20_000) : Infinity;
+    this.steady = this.rung === 0 && this.estimate === Infinity ? Infinity : Math.min(this.estimate, slowly);
+    if (this.paused) this.resume(u);
+    else this.follow(lossy);
+    return JSON.stringify(this.sending) !== before;
+  }
+
+  private follow(lossy: boolean): void {
+    const fits = lossy ? this.rung + 1 : rungs.findIndex((r) => this.estimate >= r.from);
+    this.low = fits > this.rung ? this.low + 1 : 0;
+    // Up only with some room: an estimate swings.
+    const better = rungs[this.rung - 1];
+    this.high = !lossy && better && this.estimate >= 1.15 * better.from && this.rung > this.least ? this.high + 1 : 0;
+    if (this.tried > 0 && ++this.tried > proof) {
+      this.tried = 0;
+      this.wait = tryAfter;
+    }
+    if (this.low >= downAfter) {
+      this.rung = Math.min(silent, lossy ? this.rung + 1 : fits);
+      this.low = 0;
+      if (this.paused) {
+        this.wait = this.tried > 0 ? Math.min(2 * this.wait, tryLongest) : this.wait;
+        this.waited = this.tried = 0;
+      }
+    } else if (this.high >= upAfter) {
+      this.rung--;
+      this.high = 0;
+    }
+  }
+
+  private resume(u: Upward): void {
+    const carries = u.measured !== null && this.estimate >= 1.3 * rungs[thrifty]!.from;
+    if (++this.waited < (carries ? tryAfter / 2 : this.wait)) return;
+    this.rung = thrifty;
+    this.low = this.high = 0;
+    this.tried = 1;
+  }
+}
+
+/** What the server lets somebody send who is asked for that, bit/s. */
+export function allowance(ask: Ask | undefined): number {
+  if (!ask) return Infinity;
+  return (ask.active ? Math.max(ask.bitrate, 50_000) : 50_000) + 64_000;
+}
+
+/** An ask as far as the way up carries it: fewer, smaller pictures rather than bad ones. */
+export function within(ask: Ask, picture: number): Ask {
+  if (picture >= ask.bitrate || !ask.active) return ask;
+  if (picture <= 0) return { ...ask, active: false };
+  const small = picture < 40_000;
+  const size = Math.min(1, Math.sqrt((small ? 160 * 90 : 320 * 180) / Math.max(1, ask.width * ask.height)));
+  const even = (n: number) => Math.max(2, 2 * Math.round((n * size) / 2));
+  return { ...ask, bitrate: Math.floor(picture), fps: Math.min(ask.fps, small ? 5 : 10), width: even(ask.width), height: even(ask.height) };
+}
+
+/**
+ * What an upload says of the way up, bit/s: bytes took so many ms, of which two
+ * round trips may have been for the connection. Infinity if it was quick.
+ */
+export function uploaded(bytes: number, took: number, roundTrip: number): number {
+  const sending = took - 2 * roundTrip;
+  return took < 800 || sending <= 0 ? Infinity : (bytes * 8000) / sending;
+}
+
+/** An answer that makes the browser begin its pictures at so many bit/s; Chromium only. */
+export function beginning(answer: string, bitrate: number): string {
+  return answer
+    .split(/(?=^m=)/m)
+    .map((part) => {
+      if (!part.startsWith("m=video")) return part;
+      const pt = /^m=video \d+ \S+ (\d+)/.exec(part)?.[1];
+      const param = `x-google-start-bitrate=${Math.round(bitrate / 1000)}`;
+      if (new RegExp(`^a=fmtp:${pt} `, "m").test(part)) return part.replace(new RegExp(`^(a=fmtp:${pt} .*?)\r?$`, "m"), `$1;${param}\r`);
+      return part.replace(new RegExp(`^(a=rtpmap:${pt} .*?)\r?$`, "m"), `$1\r\na=fmtp:${pt} ${param}\r`);
+    })
+    .join("");
+}
+
+/**
+ * An answer that makes the browser send sound like this: a=ptime, and the format
+ * parameters of Opus (RFC 7587, section 6.1). It is between the page and its
+ * browser; the server takes any of it.
+ */
+export function tuned(answer: string, v: Voice): string {
+  return answer
+    .split(/(?=^m=)/m)
+    .map((part) => (part.startsWith("m=audio") ? tuneAudio(part, v) : part))
+    .join("");
+}
+
+function tuneAudio(part: string, v: Voice): string {
+  const pt = /^a=rtpmap:(\d+) opus\//im.exec(part)?.[1];
+  if (!pt) return part;
+  const lines = part.split("\r\n").filter((l) => !/^a=(max)?ptime:/.test(l));
+  const ours = ["maxaveragebitrate", "usedtx", "ptime"];
+  const at = lines.findIndex((l) => l.startsWith(`a=fmtp:${pt} `));
+  const kept = at < 0 ? [] : lines[at]!.slice(`a=fmtp:${pt} `.length).split(";").filter((p) => !ours.includes(p.split("=")[0]!.trim()));
+  const fmtp = `a=fmtp:${pt} ${[...kept, `maxaveragebitrate=${v.bitrate}`, ...(v.quiet ? ["usedtx=1"] : [])].join(";")}`;
+  if (at >= 0) lines[at] = fmtp;
+  else lines.splice(lines.findIndex((l) => l.startsWith(`a=rtpmap:${pt} `)) + 1, 0, fmtp);
+  const end = lines.at(-1) === "" ? lines.length - 1 : lines.length;
+  lines.splice(end, 0, `a=ptime:${v.packet}`);
+  return lines.join("\r\n");
+}

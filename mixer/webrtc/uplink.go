@@ -1,0 +1,159 @@
+package webrtc
+
+import (
+	"math"
+	"time"
+)
+
+// How a sender's way up is judged and spared.
+const (
+	upLook    = 200 * time.Millisecond
+	upWindow  = time.Second      // that a rate is measured over
+	upForget  = 30 * time.Second // after which a shortest way counts no more, or up to twice that
+	upJump    = 20 * time.Second
+	upFull    = 200 * time.Millisecond
+	upStands  = 800 * time.Millisecond
+	upEmpty   = 80 * time.Millisecond
+	upBack    = 0.75                   // of what comes in may be sent while a queue stands
+	upHold    = 2 * time.Second        // a queue that falls is left time to
+	upNear    = 0.04                   // growth a second, while none stands, about where the way was full
+	upFar     = 0.15                   // and elsewhere
+	upBeyond  = 1.5                    // times what comes in, and
+	upLossy   = 0.05                   // of sound lost, or
+	upSlow    = 700 * time.Millisecond // there and back: it may be a queue that was full from the beginning
+	upTest    = 4 * time.Second        // such a suspicion is tested for
+	upTested  = time.Minute            // and then not again
+	upTestAt  = 0.6
+	upAtLeast = 20_000 // so much more, is never allowed: nobody knows whether it fits
+	upLeast   = 15_000 // bit/s; sound alone
+)
+
+// uplink watches one sender's way up. Browsers' own control tells a queue by
+// its growing, so one that is full since they began stays full, a second long on
+// slow links, and the sound stands in it. Here the age of sound tells how long the
+// queue is: how much later than the fastest it comes. What the sender is then
+// allowed goes to it as REMB, and with the room's state to its page: browsers
+// that estimate by themselves do not heed REMB.
+type uplink struct {
+	fastest, before float64   // least transit of this half minute and of the one before, s
+	began           time.Time // of this half minute
+	least           float64   // transit since the last look
+	heard           bool      // there was sound since
+
+	bytes  int
+	since  time.Time
+	rate   float64 // bit/s that come in
+	looked time.Time
+	queue  time.Duration // as of the last look with sound
+	cap    float64       // bit/s that may be sent; 0: as much as is asked for
+	full   float64       // bit/s that came in when a queue stood
+	cut    time.Time
+	stood  time.Duration // the queue when it was cut
+	rose   time.Time     // when it had become too long
+	tested time.Time     // when a suspicion was
+	tests  bool          // one is being tested
+	slow   float64       // fastest then, s
+}
+
+// received counts a packet of any kind, size bytes of RTP.
+func (u *uplink) received(size int) { u.bytes += size }
+
+// sound notes how long a packet of sound was on its way, s, from any origin.
+func (u *uplink) sound(transit float64) {
+	if !u.began.IsZero() && math.Abs(transit-u.fastest) > upJump.Seconds() {
+		u.restart() // the sender's clock jumped, or its timestamps came round
+	}
+	if !u.heard || transit < u.least {
+		u.least, u.heard = transit, true
+	}
+}
+
+// restart forgets the origin of transits: another stream has another one.
+func (u *uplink) restart() { u.began, u.heard = time.Time{}, false }
+
+// report takes what a receiver report tells: the share of sound that was lost,
+// and the time there and back. What speaks for a queue that was never empty is
+// tested: if sound comes faster when less is sent, it was one, and from then on
+// it is known how fast sound can be.
+func (u *uplink) report(loss float64, rtt time.Duration, now time.Time) {
+	if u.cap > 0 || u.rate == 0 || u.began.IsZero() || loss < upLossy && rtt < upSlow || !u.tested.IsZero() && now.Sub(u.tested) < upTested {
+		return
+	}
+	u.tests, u.tested, u.slow = true, now, min(u.fastest, u.before)
+	u.full, u.cap = u.rate, max(upTestAt*u.rate, upLeast)
+}
+
+// look brings cap up to now and returns it.
+func (u *uplink) look(now time.Time) float64 {
+	if now.Sub(u.looked) < upLook {
+		return u.cap
+	}
+	if u.since.IsZero() {
+		u.since = now
+	}
+	passed := min(now.Sub(u.looked), upWindow).Seconds()
+	u.looked = now
+	if d := now.Sub(u.since); d >= upWindow {
+		u.rate = float64(u.bytes*8) / d.Seconds()
+		u.bytes, u.since = 0, now
+	}
+	if u.heard {
+		u.heard = false
+		switch {
+		case u.began.IsZero():
+			u.fastest, u.before, u.began = u.least, u.least, now
+		case now.Sub(u.began) > upForget:
+			u.fastest, u.before, u.began = u.least, u.fastest, now
+		}
+		u.fastest = min(u.fastest, u.least)
+		u.queue = time.Duration((u.least - min(u.fastest, u.before)) * float64(time.Second))
+	}
+	if u.tests && now.Sub(u.tested) >= upTest {
+		if u.tests = false; min(u.fastest, u.before) > u.slow-upFull.Seconds()/2 {
+			u.cap = 0 // sound is no faster: the loss has another cause
+		}
+	}
+	switch {
+	case u.rate == 0 || u.tests:
+	case u.queue > upFull && !u.stands(now):
+		// One keyframe makes one that is soon gone.
+	case u.queue > upFull && (now.Sub(u.cut) > upHold || u.cap == 0):
+		// One that falls is on its way out.
+		if u.cap == 0 || u.queue > u.stood*4/5 {
+			if u.stood > 0 || u.full == 0 {
+				u.full = u.rate // else one keyframe may have been too much, at a rate that was not
+			}
+			u.cap = max(upBack*u.full, upLeast)
+		}
+		u.cut, u.stood = now, u.queue
+	case u.queue < upEmpty && u.cap > 0:
+		u.stood, u.rose = 0, time.Time{}
+		u.full = max(u.full, u.rate)
+		growth := upFar
+		if u.cap > 0.85*u.full && u.cap < 1.3*u.full {
+			growth = upNear
+		}
+		u.cap = min(u.cap*(1+growth*passed), max(u.cap, upBeyond*u.rate+upAtLeast))
+	}
+	return u.cap
+}
+
+// stands reports whether a queue that is too long has been so for a while, or is
+// very long.
+func (u *uplink) stands(now time.Time) bool {
+	if u.rose.IsZero() {
+		u.rose = now
+	}
+	return u.queue > 3*upFull || now.Sub(u.rose) >= upStands
+}
+
+// allow returns what a sender may send of all that it is asked for.
+func (u *uplink) allow(asked float32) float32 {
+	if u.cap >= float64(asked) {
+		u.cap = 0
+	}
+	if u.cap == 0 {
+		return asked
+	}
+	return float32(u.cap)
+}

@@ -1,0 +1,139 @@
+package webrtc
+
+import (
+	"testing"
+	"time"
+)
+
+// wayUp is a bottleneck with a queue of so many seconds, and a sender before it.
+type wayUp struct {
+	rate, longest float64 // bit/s, s
+	queue         float64 // s
+	base          float64 // s
+	now           time.Time
+	u             uplink
+	lost, sent    int
+}
+
+// run sends a second of sound and pictures, bit/s, and returns what is allowed.
+func (w *wayUp) run(sound, pictures float64) float64 {
+	for range 50 {
+		w.now = w.now.Add(20 * time.Millisecond)
+		w.queue = max(0, w.queue-0.02)
+		for i, bits := range []float64{sound / 50, pictures / 50} {
+			w.sent++
+			if w.queue+bits/w.rate > w.longest {
+				w.lost++
+				continue
+			}
+			w.queue += bits / w.rate
+			w.u.received(int(bits / 8))
+			if i == 0 {
+				w.u.sound(w.base + w.queue)
+			}
+		}
+		w.u.look(w.now)
+	}
+	return w.u.cap
+}
+
+// A sender that fills a thin way up from its first packet is brought below what
+// the way carries, and its queue goes; then it may send nearly all that fits.
+func TestUplinkEmptiesAQueue(t *testing.T) {
+	for _, rate := range []float64{30_000, 50_000, 150_000} {
+		w := &wayUp{rate: rate, longest: 0.9, base: 5, now: time.Unix(1e9, 0)}
+		allowed := w.run(33_000, 300_000)
+		sound, below := 12_000.0, 0
+		for range 10 {
+			allowed = w.run(sound, max(0, allowed-sound))
+		}
+		if w.queue > 0.3 {
+			t.Errorf("%.0f bit/s: %.2f s stand in the queue after 10 s, %.0f allowed", rate, w.queue, allowed)
+		}
+		w.lost, w.sent = 0, 0
+		sum := 0.0
+		for range 60 {
+			allowed = w.run(sound, max(0, allowed-sound))
+			sum += allowed
+			if w.queue < 0.4 {
+				below++
+			}
+		}
+		if mean := sum / 60; mean < 0.7*rate || mean > 1.1*rate {
+			t.Errorf("%.0f bit/s: %.0f are allowed", rate, mean)
+		}
+		if below < 57 || w.lost*100 > w.sent {
+			t.Errorf("%.0f bit/s: a short queue for %d of 60 s, %d of %d lost", rate, below, w.lost, w.sent)
+		}
+	}
+}
+
+// Who has room is never told anything, neither is loss that no queue goes with.
+func TestUplinkLeavesRoomAlone(t *testing.T) {
+	w := &wayUp{rate: 2_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	for range 120 {
+		if allowed := w.run(33_000, 700_000); allowed != 0 {
+			t.Fatalf("%.0f allowed", allowed)
+		}
+	}
+	// Sound comes in a burst after a pause of the network, once.
+	w.queue = 0.7
+	for range 10 {
+		w.run(33_000, 700_000)
+	}
+	for range 120 {
+		if w.run(33_000, 700_000); w.u.allow(900_000) == 900_000 {
+			return
+		}
+	}
+	t.Errorf("two minutes after a pause %.0f are allowed", w.u.cap)
+}
+
+// A queue that was full before the first sound came is found by what is lost,
+// and loss on a way that has room costs a few seconds once a minute.
+func TestUplinkTestsASuspicion(t *testing.T) {
+	w := &wayUp{rate: 50_000, longest: 0.9, queue: 0.9, now: time.Unix(1e9, 0)}
+	allowed := 0.0
+	for range 20 {
+		before := w.sent - w.lost
+		allowed = w.run(16_000, max(10_000, min(60_000, orAll(allowed))-16_000))
+		w.u.report(1-float64(w.sent-w.lost-before)/100, 300*time.Millisecond, w.now)
+	}
+	if w.queue > 0.4 || allowed == 0 {
+		t.Errorf("%.2f s stand after 20 s, %.0f allowed", w.queue, allowed)
+	}
+
+	w = &wayUp{rate: 2_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	spared := 0
+	for range 120 {
+		if w.run(33_000, 700_000) > 0 {
+			spared++
+		}
+		w.u.report(0.2, 100*time.Millisecond, w.now)
+	}
+	if spared == 0 || spared > 12 {
+		t.Errorf("a way that loses has less for %d of 120 s", spared)
+	}
+}
+
+func TestUplinkFollowsAChange(t *testing.T) {
+	w := &wayUp{rate: 1_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	for range 30 {
+		w.run(33_000, 400_000)
+	}
+	w.rate = 60_000
+	allowed := 0.0
+	for range 8 {
+		allowed = w.run(33_000, max(400_000*1e-9, min(400_000, orAll(allowed)-33_000)))
+	}
+	if allowed == 0 || allowed > 70_000 {
+		t.Errorf("8 s after the fall to 60 kb/s %.0f are allowed", allowed)
+	}
+}
+
+func orAll(allowed float64) float64 {
+	if allowed == 0 {
+		return 1e9
+	}
+	return allowed
+}
