@@ -168,7 +168,9 @@ func clientTLS(c *tls.Config) *tls.Config {
 func (e *Endpoint) serve() {
 	layer := e.ua.TransportLayer()
 	if e.socket != nil {
-		e.wg.Go(func() { _ = layer.ServeUDP(&datagrams{e.socket, e.door}) })
+		ready := make(chan struct{})
+		e.wg.Go(func() { _ = layer.ServeUDP(&datagrams{e.socket, e.door, sync.OnceFunc(func() { close(ready) })}) })
+		<-ready // a call of ours before would look for another socket
 		e.wg.Go(func() { _ = layer.ServeTCP(&streams{e.stream, "TCP", e.door, e.crowd}) })
 	}
 	if e.secure != nil {
@@ -221,7 +223,8 @@ func (e *Endpoint) Close() error {
 		<-done
 	})
 	e.wg.Wait()
-	return e.records.close()
+	// sipgo answers what came in last over a socket that it makes for that.
+	return errors.Join(e.ua.TransportLayer().Close(), e.records.close())
 }
 
 // shut closes the sockets and what sipgo keeps.

@@ -26,11 +26,13 @@ const (
 // passed and nothing else.
 type datagrams struct {
 	net.PacketConn
-	door *door
+	door  *door
+	ready func() // sipgo reads, and therefore knows the socket to send by
 }
 
 // ReadFrom returns the next message that passed.
 func (c *datagrams) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.ready()
 	for {
 		n, addr, err := c.PacketConn.ReadFrom(b)
 		if err != nil {
