@@ -61,6 +61,7 @@ var homes = []struct {
 	{"C", []string{"codec/..."}, "cgo stays under codec"},
 	{"github.com/asticode/go-astiav/...", []string{"codec/..."}, "FFmpeg stays under codec"},
 	{"github.com/pion/webrtc/...", []string{"mixer/webrtc", "cmd/mixdown/load"}, "pion's peers stay inside the transport and the bots"},
+	{"github.com/emiago/sipgo/...", []string{"mixer/sip"}, "SIP stays inside its user agent"},
 	{"github.com/pion/turn/...", []string{"mixer/webrtc/turn"}, "TURN stays inside its server"},
 	{"github.com/gin-gonic/gin/...", []string{"api/..."}, "HTTP stays inside api"},
 }
