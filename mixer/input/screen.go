@@ -46,7 +46,9 @@ type screen struct {
 	ready  []codec.MediaPicture
 	last   *codec.Frame
 	lastAt time.Time
-	skip   bool // until the next keyframe: nobody looks
+	skip   bool          // until the next keyframe: nobody looks
+	key    time.Duration // of the newest keyframe
+	spent  time.Duration // of computing, since a picture was handed over
 	errors uint64
 }
 
@@ -57,7 +59,7 @@ type item struct {
 }
 
 func newScreen(l *line, to shows, dec codec.MediaPictures) *screen {
-	return &screen{line: l, to: to, dec: dec, wake: make(chan struct{}, 1)}
+	return &screen{line: l, to: to, dec: dec, key: unset, wake: make(chan struct{}, 1)}
 }
 
 // push takes a packet over. It does not wait; full tells when to.
@@ -149,6 +151,7 @@ func (s *screen) idle() bool {
 // run shows pictures until ctx ends.
 func (s *screen) run(ctx context.Context) {
 	defer s.close()
+	mediaThread()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -256,7 +259,8 @@ func (s *screen) show(p codec.MediaPicture, now time.Time) {
 		s.last.Release()
 	}
 	s.last, s.lastAt = p.Frame.Retain(), now
-	s.to.WriteFrame(p.Frame, 0)
+	s.to.WriteFrame(p.Frame, s.spent)
+	s.spent = 0
 }
 
 // decode decodes until there is a picture or nothing to decode. What cannot be
@@ -279,21 +283,35 @@ func (s *screen) decode() {
 			s.finish(it.shift, from)
 			continue
 		}
-		// Of what nobody looks at keyframes are enough, to have something at once
-		// when somebody does.
-		if wanted := s.to.Wanted(); it.packet.Key() {
-			s.skip = !wanted
+		if it.packet.Key() {
+			s.skip = s.spares(it.packet.Time() + it.shift)
 		} else if s.skip {
 			it.packet.Free()
 			continue
 		}
+		start := threadTime()
 		got, err := s.dec.Decode(it.packet, nil)
+		s.spent += threadTime() - start
 		it.packet.Free()
 		s.take(got, it.shift, from)
 		if err != nil {
 			s.errors++
 		}
+		if s.skip {
+			s.finish(it.shift, from) // it is not to wait for those after it
+		}
 	}
+}
+
+// rareKeys is how far keyframes may be apart for the others to be left out while
+// nobody looks: so long somebody who does may see an old picture.
+const rareKeys = 3 * time.Second
+
+// spares reports whether a keyframe at a time is enough up to the next one.
+func (s *screen) spares(at time.Duration) bool {
+	last := s.key
+	s.key = at
+	return !s.to.Wanted() && last != unset && at > last && at-last <= rareKeys
 }
 
 // finish takes what the decoder still holds.
