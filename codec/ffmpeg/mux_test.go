@@ -169,6 +169,9 @@ func TestMuxer(t *testing.T) {
 			if !seekable && c.options == nil && (c.format == "mp4" || c.format == "ipod") {
 				continue // they need to go back
 			}
+			if !seekable && c.format != "mp4" && c.format != "mpegts" && c.format != "webm" {
+				continue // one is as good as another
+			}
 			t.Run(name, func(t *testing.T) {
 				p := newProgram(t, c.video, c.sound)
 				path := filepath.Join(t.TempDir(), "a."+c.format)

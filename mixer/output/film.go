@@ -326,14 +326,14 @@ func (f *Film) rezero(t time.Time) {
 	f.zero.Store(&zero)
 }
 
-// At says where in the programme, all parts of it, a moment is; 0 before it
-// has begun.
+// At says where in the programme, all parts of it, a moment is: below 0 if it was
+// before its beginning, and 0 while it has not begun.
 func (f *Film) At(t time.Time) time.Duration {
 	zero := f.zero.Load()
 	if zero == nil {
 		return 0
 	}
-	return max(0, t.Sub(*zero))
+	return t.Sub(*zero)
 }
 
 // close ends the part that is being written.

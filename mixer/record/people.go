@@ -154,8 +154,8 @@ func (p *people) begin(m mixer.Member) {
 				}
 			}
 			s.mu.Unlock()
-			s.timeline.add(Moment{At: s.film.At(part.Origin).Seconds(), Wall: part.Origin, Event: eventFile, ID: m.ID, Name: m.Name, File: name,
-				Offset: max(0, -s.film.At(part.Origin).Seconds())})
+			at := s.film.At(part.Origin).Seconds()
+			s.timeline.add(Moment{At: max(0, at), Wall: part.Origin, Event: eventFile, ID: m.ID, Name: m.Name, File: name, Offset: max(0, -at)})
 		},
 	}
 	if r.video != "" {

@@ -203,7 +203,7 @@ func (s *session) run(states <-chan mixer.State) {
 				break
 			}
 			if s.sub != nil {
-				s.timeline.note(st, s.film.At(s.rec.now()), s.rec.now())
+				s.timeline.note(st, max(0, s.film.At(s.rec.now())), s.rec.now())
 			}
 			if s.people != nil {
 				s.people.follow(st)
@@ -233,7 +233,7 @@ func (s *session) pause(reason string) error {
 	if s.sub == nil {
 		return fmt.Errorf("recording %q is paused already: %w", s.info.ID, mixer.ErrState)
 	}
-	at := s.film.At(s.rec.now())
+	at := max(0, s.film.At(s.rec.now()))
 	s.leave()
 	s.film.Cut()
 	if s.people != nil {

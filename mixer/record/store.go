@@ -134,9 +134,10 @@ func (r *Recorder) beginUpload(ctx context.Context, dir, file, media string) (*t
 
 // part uploads one part, unless it is there as it is here.
 func (u *transfer) part(ctx context.Context, in io.ReaderAt, n int, size int64) error {
-	data := io.NewSectionReader(in, int64(n-1)*partSize, min(partSize, size-int64(n-1)*partSize))
+	from := int64(n-1) * partSize
+	length := min(partSize, size-from)
 	sum := md5.New()
-	if _, err := io.Copy(sum, data); err != nil {
+	if _, err := io.Copy(sum, io.NewSectionReader(in, from, length)); err != nil {
 		return err
 	}
 	want := hex.EncodeToString(sum.Sum(nil))
@@ -144,10 +145,8 @@ func (u *transfer) part(ctx context.Context, in io.ReaderAt, n int, size int64) 
 		return nil
 	}
 	return u.rec.again(ctx, func() error {
-		if _, err := data.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		tag, err := u.rec.cfg.Store.Part(ctx, u.name, u.upload, n, data, data.Size())
+		// A reader for each try: of the last one HTTP may still be reading.
+		tag, err := u.rec.cfg.Store.Part(ctx, u.name, u.upload, n, io.NewSectionReader(in, from, length), length)
 		if err == nil && tag != want {
 			err = fmt.Errorf("part %d arrived as %s, is %s", n, tag, want)
 		}
