@@ -32,7 +32,6 @@ type flasher struct {
 	pulls int
 	start time.Time
 	drift float64 // share by which its clock is fast
-	gap   func(t time.Duration) bool
 }
 
 const (

@@ -168,8 +168,11 @@ func openRTSP(ctx context.Context, o *Outputs, u *url.URL, tracks []codec.Track)
 var srtOptions = []string{"streamid", "passphrase", "pbkeylen", "latency", "mode", "maxbw"}
 
 func openSRT(ctx context.Context, o *Outputs, u *url.URL, tracks []codec.Track) (*line, error) {
-	near, options := "", map[string]string{}
-	var err error
+	var (
+		near    string
+		options map[string]string
+		err     error
+	)
 	if u.Query().Get("mode") == "listener" {
 		near, options, err = o.listener(u)
 	} else {

@@ -362,7 +362,6 @@ type part struct {
 	began  time.Time
 	origin time.Time // its zero; cuts move it
 	end    time.Duration
-	last   time.Duration
 	frame  time.Duration
 	sound  *sound // nil: none
 }

@@ -45,7 +45,6 @@ type session struct {
 	moaned   time.Time
 	dropped  uint64
 	until    string // why it ends
-	failed   bool
 
 	mu    sync.Mutex
 	info  mixer.Recording

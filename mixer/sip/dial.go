@@ -204,7 +204,6 @@ type attempts struct {
 	request   *sip.Request
 	ack       *sip.Request
 	logins    int
-	count     int  // of the nonce that was answered last
 	heard     bool // a provisional response: now it may be cancelled
 	unwanted  bool
 	cancelled bool

@@ -16,7 +16,6 @@ import (
 
 // callee is a UDP socket that is called.
 type callee struct {
-	*phone
 	t    *testing.T
 	sock *net.UDPConn
 	peer netip.AddrPort

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -102,14 +101,14 @@ func TestTorture(t *testing.T) {
 func TestStreamsCarryNothingUnjudged(t *testing.T) {
 	l := newLab(t, nil)
 	p := dialPhone(t, "tcp", l.Addr())
-	hidden := fmt.Sprintf("INVITE sip:nowhere@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK9\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: h\r\nCSeq: 1 INVITE\r\nContact: <sip:a@x>\r\nContent-Length: 0\r\n\r\n")
+	hidden := "INVITE sip:nowhere@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK9\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: h\r\nCSeq: 1 INVITE\r\nContact: <sip:a@x>\r\nContent-Length: 0\r\n\r\n"
 	p.send("OPTIONS", "sip:demo@x", "z9hG4bK1", "<sip:demo@x>", hidden, "Content-Type: text/plain")
 	p.expect("SIP/2.0 200")
 	if m := p.read(200 * time.Millisecond); m != "" {
 		t.Errorf("the body was read as a message:\n%s", m)
 	}
 	// Pieces and pings between them are put together again.
-	whole := fmt.Sprintf("\r\n\r\nOPTIONS sip:demo@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK2\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\n\r\n")
+	whole := "\r\n\r\nOPTIONS sip:demo@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK2\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\n\r\n"
 	for i := 0; i < len(whole); i += 40 {
 		if _, err := p.conn.Write([]byte(whole[i:min(i+40, len(whole))])); err != nil {
 			t.Fatal(err)
