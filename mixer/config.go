@@ -121,7 +121,7 @@ func DefaultTones() []Tone {
 		{32_000, 20 * time.Millisecond},
 		{24_000, 40 * time.Millisecond},
 		{20_000, 60 * time.Millisecond},
-		{10_000, 60 * time.Millisecond},
+		{12_000, 60 * time.Millisecond},
 	}
 }
 

@@ -135,15 +135,13 @@ func (c SIPConfig) endpoint(dataDir string, rtcAddresses []string) (sip.Config, 
 		}
 		out.Trunks = append(out.Trunks, p)
 	}
-	address := c.Address
-	if address == "" && len(rtcAddresses) > 0 {
-		address = rtcAddresses[0]
-	}
-	if address != "" {
+	if c.Address != "" {
 		var err error
-		if out.Address, err = netip.ParseAddr(address); err != nil {
-			errs = append(errs, fmt.Errorf("sip.address: %q is no IP address", address))
+		if out.Address, err = netip.ParseAddr(c.Address); err != nil {
+			errs = append(errs, fmt.Errorf("sip.address: %q is no IP address", c.Address))
 		}
+	} else if len(rtcAddresses) > 0 {
+		out.Address, _ = netip.ParseAddr(rtcAddresses[0]) // what is wrong with it, --rtc-address says
 	}
 	out.Lobby = c.Lobby
 	out.Menu = map[string]sip.Action{}

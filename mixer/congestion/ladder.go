@@ -64,7 +64,7 @@ func DefaultRungs(layers []float64) Rungs {
 			{32_000, 20 * time.Millisecond},
 			{24_000, 40 * time.Millisecond},
 			{20_000, 60 * time.Millisecond},
-			{10_000, 60 * time.Millisecond},
+			{12_000, 60 * time.Millisecond},
 		},
 		FECLoss: []float64{0, 0.1, 0.2},
 	}

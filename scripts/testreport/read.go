@@ -21,6 +21,10 @@ type event struct {
 	Elapsed    float64
 }
 
+// long is the seconds from which on a test is worth a line of its own: there are
+// minutes for all of them together.
+const long = 4
+
 // readGo counts top-level tests, examples and fuzz targets run over their
 // seeds; a subtest is part of its parent. A package that fails by itself (it
 // does not build, it panics, its TestMain fails) is one failure.
@@ -64,6 +68,9 @@ func readGo(r io.Reader, w io.Writer) (Count, error) {
 					break
 				}
 				text := take(key)
+				if test != "" && e.Elapsed >= long {
+					fmt.Fprintf(w, "     %-28s %6.1fs  %s\n", e.Package, e.Elapsed, test)
+				}
 				if test == "" {
 					count = endPackage(w, e, count, text)
 					total.Passed += count.Passed
