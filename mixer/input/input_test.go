@@ -56,6 +56,8 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(700 * time.Millisecond)
+	// Not where the loop closes.
+	s.until(st.ID, 3*time.Second, func(st mixer.InputState) bool { return st.Position > 0.8 && st.Position < 1.4 })
 	if level := e.tone(1000, 300*time.Millisecond); math.Abs(level+35) > 1.5 {
 		t.Errorf("at a quarter the tone has %.1f dBov", level)
 	}
