@@ -40,7 +40,7 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json | setup-build
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB_SRC) | setup-build
 	cd $(WEB) && npm run --silent build
 
-test: setup-test build ## everything: Go tests with the race detector, page tests, browsers, NAT
+test: setup-test build ## everything: Go tests (those of goroutines with the race detector), page tests, browsers, NAT
 	@scripts/test.sh
 
 nat: setup-test build ## only the test behind an address translator (as root)

@@ -28,7 +28,7 @@ import (
 // TestJoinLeaveLeavesNothing lets somebody come, send, see the first picture
 // and go, over and over, beside a person who stays, and counts what is left.
 func TestJoinLeaveLeavesNothing(t *testing.T) {
-	warm, cycles := 20, 200
+	warm, cycles := 20, 100
 	if testing.Short() {
 		warm, cycles = 5, 20
 	}

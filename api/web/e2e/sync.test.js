@@ -20,8 +20,8 @@ import { until } from "./lib/until.js";
 const late = -80; // ms, the most that sound may be behind
 const early = 45; // ms, the most that it may be ahead
 const settling = 12_000;
-const watching = process.env.E2E_LONG ? 120_000 : 30_000; // a flash a second
-const least = 20; // pairs of flash and beep
+const watching = process.env.E2E_LONG ? 120_000 : 20_000; // a flash a second
+const least = 14; // pairs of flash and beep
 const unsteady = 150; // ms between p10 and p90, from where browsers by themselves are no instrument
 const tries = 4; // to find them steady
 
