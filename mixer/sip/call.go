@@ -4,15 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
 	"mixdown/mixer"
@@ -72,35 +68,6 @@ type ending struct {
 	code   int
 	reason string
 	by     string // caller, callee, room, server
-}
-
-// callbacks in time, by name.
-type alarm int
-
-const (
-	alarmAnswer  alarm = iota // send the answer again
-	alarmAck                  // no acknowledgement came
-	alarmRefresh              // refresh the session
-	alarmExpire               // the peer did not
-	alarmRing                 // nobody takes the call
-	alarmGiveUp               // nothing came of a CANCEL
-	alarmLobby                // nobody presses keys
-	alarmGoodbye              // the last prompt is over
-	alarmMenu                 // keys that lead nowhere
-	alarmWatch                // look after a browser's session
-)
-
-// clock is the alarms that are set.
-type clock map[alarm]time.Time
-
-func (k clock) in(a alarm, d time.Duration) { k[a] = time.Now().Add(d) }
-
-func (k clock) next() time.Duration {
-	next := time.Hour
-	for _, at := range k {
-		next = min(next, time.Until(at))
-	}
-	return max(next, 0)
 }
 
 func (e *Endpoint) newCall() *call {
@@ -412,44 +379,6 @@ func (c *call) finish() {
 	c.client.wait()
 }
 
-// view is the call as others see it.
-func (c *call) view() mixer.Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shown
-}
-
-// overAt is when the call ended; zero while it is.
-func (c *call) overAt() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended
-}
-
-// show changes what others see, and tells the room.
-func (c *call) show(change func(*mixer.Call)) {
-	c.mu.Lock()
-	before := c.shown
-	change(&c.shown)
-	after := c.shown
-	c.mu.Unlock()
-	if before != after {
-		c.e.tell(after.Room)
-	}
-}
-
-// reveal follows hold, which the media side knows.
-func (c *call) reveal() {
-	if c.leg == nil || !c.inRoom || c.done {
-		return
-	}
-	state := mixer.CallConnected
-	if c.leg.Held() {
-		state = mixer.CallHeld
-	}
-	c.show(func(v *mixer.Call) { v.State = state })
-}
-
 // identity is who the call is in a room.
 func (c *call) identity() mixer.Identity {
 	return mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
@@ -477,86 +406,4 @@ func (c *call) enter(room string) {
 		v.Room, v.Identity, v.State = room, who.ID, mixer.CallConnected
 	})
 	c.log.Info("call is in a room", "room", room, "participant", who.ID, "name", who.Name, "peer", c.view().Peer)
-}
-
-// legEnding says for the peer why its leg ended.
-func legEnding(err error) ending {
-	switch {
-	case err == nil:
-		return ending{500, "the media ended", "server"}
-	case errors.Is(err, mixer.ErrRemoved):
-		return ending{200, err.Error(), "room"}
-	case errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, mixer.ErrReplaced):
-		return ending{200, err.Error(), "room"}
-	}
-	return ending{500, err.Error(), "server"}
-}
-
-// reasonText reads RFC 3326's text parameter.
-func reasonText(m sip.Message) string {
-	_, params, _ := strings.Cut(header(m, "Reason", ""), ";")
-	for p := range strings.SplitSeq(params, ";") {
-		if name, value, _ := strings.Cut(strings.TrimSpace(p), "="); strings.EqualFold(name, "text") {
-			return clean(strings.Trim(value, `"`))
-		}
-	}
-	return ""
-}
-
-// reasonHeader says why a request was sent (RFC 3326).
-func reasonHeader(why ending) sip.Header {
-	return sip.NewHeader("Reason", fmt.Sprintf("SIP;cause=%d;text=%s", why.code, quote(clean(why.reason))))
-}
-
-// do sends a request in the dialog and calls back with its final response, on
-// the call's goroutine while that is there.
-func (c *call) do(req *sip.Request, back func(*sip.Response, error)) {
-	c.e.prepare(req)
-	c.client.sent.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-		defer cancel()
-		stop := context.AfterFunc(c.e.ctx, func() { time.AfterFunc(stopGrace, cancel) })
-		defer stop()
-		res, err := c.e.client.Do(ctx, req, asIs)
-		if back != nil {
-			c.post(func() { back(res, err) })
-		}
-	})
-}
-
-const (
-	requestTimeout = 32 * time.Second
-	stopGrace      = time.Second
-)
-
-// asIs keeps sipgo from adding headers: what is sent is whole.
-func asIs(*sipgo.Client, *sip.Request) error { return nil }
-
-// prepare names the socket that a request shall go out of.
-func (e *Endpoint) prepare(req *sip.Request) {
-	if req.Transport() == "UDP" && e.socket != nil {
-		at := e.socket.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()
-		req.Laddr = sip.Addr{IP: at.Addr().AsSlice(), Port: int(at.Port())}
-	}
-	req.AppendHeader(sip.NewHeader("User-Agent", e.cfg.product()))
-}
-
-// sendBye ends the dialog. Its response is waited for in the background.
-func (c *call) sendBye(why ending) {
-	req := c.dialog.request(sip.BYE, c.e.guests.newBranch())
-	req.AppendHeader(reasonHeader(why))
-	c.do(req, nil)
-}
-
-// plain is an address without parameters.
-func plain(u sip.Uri) string {
-	s := u.Scheme + ":"
-	if u.User != "" {
-		s += u.User + "@"
-	}
-	s += u.Host
-	if u.Port > 0 {
-		s += ":" + strconv.Itoa(u.Port)
-	}
-	return s
 }
