@@ -60,7 +60,9 @@ func TestFitMovesAReceiver(t *testing.T) {
 		}
 
 		_, _, before := p.size()
+		p.screen.mu.Lock()
 		heard := len(p.pcm)
+		p.screen.mu.Unlock()
 		p.sub.Fit(Fit{Tier: -1})
 		time.Sleep(5 * time.Second)
 		if _, _, after := p.size(); after > before+1 {
