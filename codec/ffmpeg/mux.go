@@ -245,7 +245,11 @@ func Remux(in, out string, cfg codec.MuxConfig) (time.Duration, error) {
 	from := C.CString("file:" + in)
 	defer C.free(unsafe.Pointer(from))
 	var length C.int64_t
-	if rc := C.mux_copy(m.c, from, &length); rc < 0 {
+	rc := C.mux_copy(m.c, from, &length)
+	if rc == C.int(astiav.ErrEof) {
+		return 0, nil // it ended before anything that plays: a header alone
+	}
+	if rc < 0 {
 		return 0, wrong("copy "+in, rc)
 	}
 	return time.Duration(length) * time.Microsecond, nil

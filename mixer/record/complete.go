@@ -58,6 +58,9 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	return true
 }
 
+// errNothing says that a file holds a header at most.
+var errNothing = errors.New("nothing in it plays")
+
 // notStored begins the reason of a recording that could not be uploaded.
 const notStored = "not stored: "
 
@@ -101,7 +104,8 @@ func (r *Recorder) mend(rec mixer.Recording) {
 		if rec.Ended.IsZero() || f.Length == 0 {
 			if d, err := r.remux(dir, f, chapters(moments, time.Since(rec.Started))); err != nil {
 				r.log.Warn("file of a recording not mended", "file", path.Join(dir, f.Name), "size", info.Size(), "error", err)
-				if info.Size() == 0 {
+				if info.Size() == 0 || errors.Is(err, errNothing) {
+					_ = r.root.Remove(path.Join(dir, f.Name)) // killed between its header and its first flush
 					continue
 				}
 			} else {
@@ -146,7 +150,7 @@ func (r *Recorder) remux(dir string, f mixer.RecordingFile, marks []codec.Chapte
 	d, err := r.cfg.Remux(name, name+".new", codec.MuxConfig{Format: all[i].muxer, Options: all[i].options, Chapters: marks})
 	if err != nil || d == 0 {
 		_ = os.Remove(name + ".new")
-		return d, cmp.Or(err, errors.New("nothing in it plays"))
+		return d, cmp.Or(err, errNothing)
 	}
 	return d, os.Rename(name+".new", name)
 }

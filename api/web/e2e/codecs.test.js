@@ -33,7 +33,8 @@ for (const [ada, bob, cleo] of [["VP8", "H264", "VP9"], ["AV1", "VP8", "H264"]])
       // Tiles are found by colour, so a wrong matrix or range would be seen here.
       await until(`${peer.id} sees all in ${codec}`, async () => {
         const seen = await peer.watch(700);
-        return seen.length === 3 && seen.every((tile) => tile.ages.length > 3);
+        // On a busy machine a link may seem thin for a while, and its client moves to a lower tier.
+        return seen.length === 3 && seen.every((tile) => tile.ages.length > 3) && (await peer.stats()).width === 640;
       }, { show: () => peer.stats() });
       const s = await peer.stats();
       t.diagnostic(`${peer.id}: ${s.codec} ${s.width}x${s.height}, ${s.framesDecoded} frames`);
