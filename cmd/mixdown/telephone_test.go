@@ -101,11 +101,30 @@ func (b *bare) said() string {
 // hears. account is added to its address, such as ";audio_codecs=PCMU".
 func startBare(t *testing.T, hz float64, rate int, account string, video bool) *bare {
 	t.Helper()
+	return phone{hz: hz, rate: rate, video: video, account: "<sip:bob@HERE;transport=udp>;regint=0" + account}.start(t)
+}
+
+// phone is how a baresip is set up.
+type phone struct {
+	hz      float64 // the tone that it speaks with
+	rate    int     // of its sound, in Hz
+	video   bool
+	host    string // an address of this machine; empty: 127.0.0.1
+	account string // HERE in it is host:port
+	more    string // lines for its configuration
+}
+
+func (p phone) start(t *testing.T) *bare {
+	t.Helper()
 	b := &bare{t: t, dir: t.TempDir(), port: freePort(t), ctrl: freePort(t)}
+	if p.host == "" {
+		p.host = "127.0.0.1"
+	}
+	here := net.JoinHostPort(p.host, strconv.Itoa(b.port))
 	wav := filepath.Join(b.dir, "tone.wav")
-	sine(t, wav, rate, hz, time.Minute)
+	sine(t, wav, p.rate, p.hz, time.Minute)
 	config := fmt.Sprintf(`poll_method epoll
-sip_listen 127.0.0.1:%d
+sip_listen %s
 audio_player aubridge,out
 audio_source aufile,%s
 audio_alert aubridge,alert
@@ -127,13 +146,13 @@ module_app menu.so
 module ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:%d
 snd_path %s
-`, b.port, wav, rate, rate, b.ctrl, b.dir)
-	if video {
+`, here, wav, p.rate, p.rate, b.ctrl, b.dir) + p.more
+	if p.video {
 		config = strings.Replace(config, "module opus.so\n", "module stdio.so\nmodule opus.so\nmodule fakevideo.so\nmodule vp8.so\n", 1) +
 			"video_source fakevideo,nil\nvideo_display fakevideo,nil\nvideo_size 640x360\nvideo_bitrate 500000\nvideo_fps 25.00\n"
 	}
 	for name, text := range map[string]string{
-		"config": config, "contacts": "", "accounts": fmt.Sprintf("<sip:bob@127.0.0.1:%d;transport=udp>;regint=0%s\n", b.port, account),
+		"config": config, "contacts": "", "accounts": strings.ReplaceAll(p.account, "HERE", here) + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
