@@ -51,6 +51,7 @@ type Rooms interface {
 	Watch(ctx context.Context, room string) (<-chan mixer.State, error)
 	Mute(room, id string, audio, video *bool) error
 	SetMedia(room, id string, audio, video *bool) error
+	SetScreen(room, id string, on bool) error
 	Remove(room, id string) error
 	SetTier(room, id, tier string) error
 	SetBitrate(room, tier string, bps int) error

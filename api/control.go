@@ -56,7 +56,7 @@ var opControl = &huma.Operation{
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
-		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state. The client sends {type: media, audio, video} (what it is sending), " +
+		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes) and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
 	Security: guarded,
@@ -96,6 +96,8 @@ type request struct {
 	Tier  string `json:"tier"`
 	Audio *bool  `json:"audio"`
 	Video *bool  `json:"video"`
+
+	Screen *bool `json:"screen"`
 }
 
 // parseRequest reads one message of a client. Fields it does not know are
@@ -111,8 +113,8 @@ func parseRequest(kind websocket.MessageType, raw []byte) (request, *controlErro
 	switch q.Type {
 	case "ping":
 	case "media":
-		if q.Audio == nil && q.Video == nil {
-			return q, &controlError{"bad_message", "media: needs audio or video, true or false"}
+		if q.Audio == nil && q.Video == nil && q.Screen == nil {
+			return q, &controlError{"bad_message", "media: needs audio, video or screen, true or false"}
 		}
 	case "tier":
 		if q.Tier == "" {
@@ -319,10 +321,23 @@ func (s *control) repeatMedia() {
 	q := s.media
 	s.mu.Unlock()
 	if q != nil {
-		if err := s.api.cfg.Rooms.SetMedia(s.room, s.who.ID, q.Audio, q.Video); err != nil {
+		if err := s.setMedia(*q); err != nil {
 			s.api.log.Debug("media not repeated", "room", s.room, "participant", s.who.ID, "error", err)
 		}
 	}
+}
+
+// setMedia tells the room what the client sends.
+func (s *control) setMedia(q request) error {
+	if q.Audio != nil || q.Video != nil {
+		if err := s.api.cfg.Rooms.SetMedia(s.room, s.who.ID, q.Audio, q.Video); err != nil {
+			return err
+		}
+	}
+	if q.Screen == nil {
+		return nil
+	}
+	return s.api.cfg.Rooms.SetScreen(s.room, s.who.ID, *q.Screen)
 }
 
 func (s *control) ping(ctx context.Context) error {
@@ -392,10 +407,13 @@ func (s *control) do(q request) error {
 			if q.Video == nil {
 				q.Video = s.media.Video
 			}
+			if q.Screen == nil {
+				q.Screen = s.media.Screen
+			}
 		}
 		s.media = &q
 		s.mu.Unlock()
-		if err := rooms.SetMedia(s.room, id, q.Audio, q.Video); !errors.Is(err, mixer.ErrNoParticipant) {
+		if err := s.setMedia(q); !errors.Is(err, mixer.ErrNoParticipant) {
 			return err
 		}
 		return nil // repeated when it publishes

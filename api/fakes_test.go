@@ -180,6 +180,10 @@ func (f *fakeRooms) SetMedia(room, id string, audio, video *bool) error {
 	return f.on(fmt.Sprintf("media %s %s %s %s", room, id, tell(audio), tell(video)), room, id)
 }
 
+func (f *fakeRooms) SetScreen(room, id string, on bool) error {
+	return f.on(fmt.Sprintf("screen %s %s %v", room, id, on), room, id)
+}
+
 func (f *fakeRooms) Remove(room, id string) error {
 	return f.on(fmt.Sprintf("remove %s %s", room, id), room, id)
 }

@@ -25,7 +25,9 @@ type startOutput struct {
 		Key     string  `json:"key,omitempty" maxLength:"512" doc:"the stream's key; it goes behind url and is shown to nobody"`
 		Format  string  `json:"format,omitempty" enum:"hls,mpegts" doc:"instead of url: to be fetched from this server"`
 		Name    string  `json:"name,omitempty" maxLength:"64"`
-		Width   int     `json:"width,omitempty" minimum:"0" maximum:"3840" doc:"of the programme; here and below: absent takes the server's. Outputs and recordings that want the same share one encoder"`
+		Layout  string  `json:"layout,omitempty" enum:"gallery,speaker,screen" doc:"of the programme; here and below: absent takes that of the room's recordings and outputs that run, or else the server's. All of a room share one programme: what asks for another is refused with 409"`
+		Names   *bool   `json:"names,omitempty" doc:"of people on their pictures; absent is true"`
+		Width   int     `json:"width,omitempty" minimum:"0" maximum:"3840"`
 		Height  int     `json:"height,omitempty" minimum:"0" maximum:"2160"`
 		FPS     float64 `json:"fps,omitempty" minimum:"0" maximum:"60"`
 		Bitrate int     `json:"bitrate,omitempty" minimum:"0" maximum:"20000000" doc:"bit/s of pictures"`
@@ -37,7 +39,7 @@ type outputOutput struct{ Body mixer.OutputState }
 func (a *API) outputRoutes() {
 	const all, one = "/rooms/{room}/outputs", "/rooms/{room}/outputs/{output}"
 	start := operation(http.MethodPost, all, "start-output", "Send a room's programme to a live service or a pipeline, or keep it ready for players (a host)", guarded,
-		http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
+		http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
 	start.DefaultStatus = http.StatusCreated
 	start.Description = "Answers at once; the output's state tells how it goes. A target that is lost is tried again after 1 s, and then up to 30 s, until the output is deleted."
 	huma.Register(a.rest, start, func(ctx context.Context, in *startOutput) (*outputOutput, error) {
@@ -52,7 +54,7 @@ func (a *API) outputRoutes() {
 		}
 		b := in.Body
 		return a.output(a.cfg.Outputs.StartOutput(ctx, in.Room, mixer.OutputRequest{
-			URL: b.URL, Key: b.Key, Format: b.Format, Name: cleanName(b.Name), Width: b.Width, Height: b.Height, FPS: b.FPS, Bitrate: b.Bitrate,
+			URL: b.URL, Key: b.Key, Format: b.Format, Name: cleanName(b.Name), Layout: b.Layout, Names: b.Names, Width: b.Width, Height: b.Height, FPS: b.FPS, Bitrate: b.Bitrate,
 		}))(ctx, in.Room)
 	})
 	huma.Register(a.rest, operation(http.MethodGet, all, "list-outputs", "List where a room's programme is sent (a host)", guarded, http.StatusNotFound),

@@ -97,7 +97,7 @@ func toProblem(err error) *Problem {
 		return forbidden("%v", err)
 	case errors.Is(err, mixer.ErrNoRoom), errors.Is(err, mixer.ErrNoParticipant), errors.Is(err, mixer.ErrNoSession), errors.Is(err, mixer.ErrNoCall), errors.Is(err, mixer.ErrNoRecording):
 		return newProblem(http.StatusNotFound, "%v", err)
-	case errors.Is(err, mixer.ErrReplaced), errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, mixer.ErrState), errors.Is(err, errRoomExists):
+	case errors.Is(err, mixer.ErrReplaced), errors.Is(err, mixer.ErrRoomClosed), errors.Is(err, mixer.ErrState), errors.Is(err, mixer.ErrProgramme), errors.Is(err, errRoomExists):
 		return newProblem(http.StatusConflict, "%v", err)
 	case errors.Is(err, mixer.ErrStale):
 		return newProblem(http.StatusPreconditionFailed, "%v; send the ETag of the last answer, or If-Match: * to restart ICE", err)

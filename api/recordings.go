@@ -53,7 +53,7 @@ func (a *API) recordingRoutes() {
 	}
 
 	start := operation(http.MethodPost, all, "start-recording", "Start recording a room (a host); what is left out is as configured", guarded,
-		http.StatusBadRequest, http.StatusNotFound, http.StatusServiceUnavailable, http.StatusInsufficientStorage)
+		http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable, http.StatusInsufficientStorage)
 	start.DefaultStatus = http.StatusCreated
 	huma.Register(a.rest, start, func(ctx context.Context, in *recordInput) (*recordingOutput, error) {
 		if err := host(ctx, in.Room); err != nil {

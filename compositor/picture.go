@@ -19,6 +19,7 @@ type Picture struct {
 	text   *Text
 	tiles  []tileState
 	colors palette
+	plain  bool
 }
 
 // palette is the few colours of a gallery.
@@ -41,6 +42,9 @@ func NewPicture(width, height int, scaler Scaler, text *Text) *Picture {
 	fill(p.frame, Rect{W: width, H: height}, p.colors.canvas)
 	return p
 }
+
+// HideNames leaves names and marks off tiles that have a picture.
+func (p *Picture) HideNames() { p.plain = true }
 
 // Frame is the canvas, borrowed: it is valid until Close and must not be read
 // during Compose.

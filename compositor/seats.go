@@ -6,6 +6,9 @@ type Seats struct {
 	at []string
 }
 
+// Swap lets two change places, of those that Update returned.
+func (s *Seats) Swap(i, j int) { s.at[i], s.at[j] = s.at[j], s.at[i] }
+
 // Update takes who is here now and returns who sits where, place by place. As
 // few people move as can be: newcomers go to the end, and who left is replaced
 // by a newcomer, or else by one from the end. An ID counts once. The result is

@@ -102,6 +102,7 @@ func (p *Picture) letter(t *tileState, now look) {
 	switch {
 	case now.more > 0:
 		t.large = p.text.overlay(sign{text: "+" + strconv.Itoa(now.more), px: min(t.place.H, t.place.W) * 2 / 5, width: t.place.W, plain: true})
+	case now.id != "" && p.plain && now.picture:
 	case now.id != "":
 		// A thirteenth of the height, but what can still be read where that is
 		// little, and not a headline where it is much.

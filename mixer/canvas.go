@@ -20,7 +20,16 @@ type canvas struct {
 // plan is who is where; it never changes once it is published.
 type plan struct {
 	since uint32 // RTP timestamp of the room's video line from which it holds
+	stage bool   // the first seat is large
 	seats []seat
+}
+
+// places are those of the seats on a canvas of width x height pixels.
+func (p *plan) places(width, height int) []compositor.Rect {
+	if p.stage {
+		return compositor.Stage(len(p.seats), width, height)
+	}
+	return compositor.Grid(len(p.seats), width, height)
 }
 
 // seat is one place: a person, nobody, or "+more".
@@ -34,6 +43,14 @@ type seat struct {
 // gallery shows everybody; solo(x) shows x alone, to the other one of two.
 const gallery = "gallery"
 
+// Layouts are the arrangements that a programme can have: names of canvases.
+func Layouts() []string { return []string{gallery, stage, screens} }
+
+const (
+	stage   = "speaker" // who speaks, large, and the others beside
+	screens = "screen"  // the newest screen, large, and the others; while there is none, the gallery
+)
+
 func solo(id string) string { return "solo:" + id }
 
 func newCanvas(key string) *canvas {
@@ -44,15 +61,31 @@ func newCanvas(key string) *canvas {
 
 // arrange publishes a new plan for people, in order of arrival, if it differs.
 func (c *canvas) arrange(people []*member, since uint32) {
-	shown, more := compositor.Places(len(people))
+	c.arrangeAs(people, false, compositor.Places, since)
+}
+
+// arrangeStage does the same with first in the large place.
+func (c *canvas) arrangeStage(people []*member, first *member, since uint32) {
+	others := slices.DeleteFunc(slices.Clone(people), func(m *member) bool { return m == first })
+	c.arrangeAs(append([]*member{first}, others...), true, compositor.StagePlaces, since)
+}
+
+func (c *canvas) arrangeAs(people []*member, stage bool, places func(int) (shown, more int), since uint32) {
+	shown, more := places(len(people))
 	byID := make(map[string]*member, shown)
 	ids := make([]string, shown)
 	for i, m := range people[:shown] {
 		ids[i] = m.id.ID
 		byID[m.id.ID] = m
 	}
-	next := &plan{since: since}
-	for _, id := range c.seats.Update(ids) {
+	next := &plan{since: since, stage: stage}
+	seated := slices.Clone(c.seats.Update(ids))
+	if stage { // who leaves the large place takes that of who comes to it
+		i := slices.Index(seated, ids[0])
+		seated[0], seated[i] = seated[i], seated[0]
+		c.seats.Swap(0, i)
+	}
+	for _, id := range seated {
 		s := seat{who: byID[id]}
 		if s.who != nil {
 			s.name, s.pub = s.who.id.Name, s.who.pub
@@ -62,7 +95,7 @@ func (c *canvas) arrange(people []*member, since uint32) {
 	if more > 0 {
 		next.seats = append(next.seats, seat{more: more})
 	}
-	if !slices.Equal(next.seats, c.plan.Load().seats) {
+	if now := c.plan.Load(); next.stage != now.stage || !slices.Equal(next.seats, now.seats) {
 		c.plan.Store(next)
 	}
 }

@@ -1,11 +1,13 @@
 package mixer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"mixdown/mixer/audio"
@@ -35,6 +37,9 @@ type Config struct {
 	KeyframeHold, JoinHold time.Duration
 	// TierLinger is how long a tier without listeners stays open.
 	TierLinger time.Duration
+	// Programmes is how many shapes of programme a room has at once, each of which
+	// is an encoder; 0 means 1.
+	Programmes int
 	// Fonts are folders to look for fonts in; none means the system's.
 	Fonts []string
 	// NewDenoiser opens what Sound.Denoise wants; nil: there is none.
@@ -58,6 +63,10 @@ type TierSpec struct {
 	// GOP is the longest time from one keyframe to the next; 0: they come when
 	// asked for.
 	GOP time.Duration
+	// A programme's only: Layout is one of Layouts, empty the gallery; Nameless
+	// leaves people's names off their pictures.
+	Layout   string
+	Nameless bool
 }
 
 // programme is the name of all tiers that Want.Programme asks for.
@@ -76,10 +85,21 @@ func (t TierSpec) check() string {
 		return fmt.Sprintf(".mtu: %d is not in 100…1400", t.MTU)
 	case !(t.Silent == 0 || t.Silent >= minSilent && t.Silent <= maxFPS):
 		return fmt.Sprintf(".silent: %v is neither 0 nor in %v…%v", t.Silent, minSilent, maxFPS)
+	case t.Layout != "" && (t.Name != programme || !slices.Contains(Layouts(), t.Layout)):
+		return fmt.Sprintf(".layout: %.20q is none of %q", t.Layout, Layouts())
 	case t.GOP < 0:
 		return fmt.Sprintf(".gop: %v is under 0", t.GOP)
 	}
 	return ""
+}
+
+// String tells a programme's shape.
+func (t TierSpec) String() string {
+	names := ""
+	if t.Nameless {
+		names = " without names"
+	}
+	return fmt.Sprintf("%s%s of %dx%d, %v/s, %d bit/s", cmp.Or(t.Layout, gallery), names, t.Width, t.Height, t.FPS, t.Bitrate)
 }
 
 // Bounds of a tier's pictures a second.
@@ -217,6 +237,9 @@ func (c Config) wanted(w Want) (TierSpec, error) {
 	}
 	spec := *w.Programme
 	spec.Name = programme
+	if spec.Layout == gallery {
+		spec.Layout = "" // one is as the other
+	}
 	if wrong := spec.check(); wrong != "" {
 		return spec, fmt.Errorf("%s%s: %w", programme, wrong, ErrBadProgramme)
 	}

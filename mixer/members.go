@@ -20,6 +20,7 @@ type member struct {
 	ask    Ask
 	share  float64   // of the canvas that its tile has, the largest one; the room's goroutine only
 	opened time.Time // when its sound was last open; too
+	screen time.Time // since when its picture is a screen; zero: it is none; too
 
 	taps atomic.Pointer[[]Tap] // never nil; replaced by the room's goroutine
 
@@ -113,6 +114,7 @@ func (r *Room) publish(id Identity, src Source) (*Publication, error) {
 	}
 	m.audioOff.Store(false)
 	m.videoOff.Store(false)
+	m.screen = time.Time{}
 	m.ask = Ask{}
 	m.pub = newPublication(r, m, src)
 	r.update()
@@ -148,6 +150,9 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec, fit Fit) (*Subsc
 	if len(s.video) == 0 && s.audio == nil {
 		return nil, fmt.Errorf("receiver takes %v: %w", takes, ErrNoCodec)
 	}
+	if err := r.programmable(s, id); err != nil {
+		return nil, err
+	}
 	m, err := r.join(id)
 	if err != nil {
 		return nil, err
@@ -159,6 +164,33 @@ func (r *Room) subscribe(id Identity, sink Sink, spec TierSpec, fit Fit) (*Subsc
 	s.who, m.sub = m, s
 	r.update()
 	return s, nil
+}
+
+// programmable refuses a programme beyond those that the room may have encoders
+// for.
+func (r *Room) programmable(s *Subscription, id Identity) error {
+	if s.spec.Name != programme || len(s.video) == 0 {
+		return nil
+	}
+	type shape struct {
+		spec  TierSpec
+		codec string
+	}
+	mine := shape{s.spec, s.video[0].Name}
+	had := map[shape]bool{}
+	for _, m := range r.members {
+		if m.sub != nil && m.sub.spec.Name == programme && len(m.sub.video) > 0 && m.id.ID != id.ID {
+			had[shape{m.sub.spec, m.sub.video[0].Name}] = true
+		}
+	}
+	if had[mine] || len(had) < max(r.server.cfg.Programmes, 1) {
+		return nil
+	}
+	for one := range had {
+		return fmt.Errorf("room %q: %w, which now is %s %s, not %s %s: ask for the same, leave that open, or stop the others first",
+			r.name, ErrProgramme, one.codec, one.spec, mine.codec, mine.spec)
+	}
+	return nil
 }
 
 // rank is where a receiver has a codec in its order.

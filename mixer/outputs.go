@@ -12,7 +12,10 @@ type OutputRequest struct {
 	Key    string // put behind URL's path; shown to nobody
 	Format string // hls or mpegts, without URL
 	Name   string
-	// Of the programme; zero values take the configuration's.
+	// Of the programme; zero values take those of the one that the room has already,
+	// or else the configuration's.
+	Layout        string
+	Names         *bool
 	Width, Height int
 	FPS           float64
 	Bitrate       int // bit/s of pictures
@@ -42,6 +45,8 @@ type OutputState struct {
 	Dropped    uint64  `json:"dropped" doc:"pictures and packets of sound left out because the target was slow"`
 	Reconnects uint64  `json:"reconnects"`
 	Clients    int     `json:"clients" doc:"who fetches it now; mpegts"`
+	Layout     string  `json:"layout" enum:"gallery,speaker,screen"`
+	Names      bool    `json:"names" doc:"of people on their pictures"`
 	Width      int     `json:"width"`
 	Height     int     `json:"height"`
 	FPS        float64 `json:"fps"`

@@ -136,6 +136,7 @@ var (
 	ErrNoParticipant = errors.New("no such participant")
 	ErrNoTier        = errors.New("no such tier")
 	ErrBadProgramme  = errors.New("no tier can be like that")
+	ErrProgramme     = errors.New("the room's recordings and outputs share one programme")
 	ErrBadRate       = errors.New("bit rate out of bounds")
 	ErrNoDenoiser    = errors.New("this server has no denoiser")
 	ErrNoCodec       = errors.New("no codec in common")

@@ -13,12 +13,14 @@ var (
 	ErrState       = errors.New("not while it is like that")
 )
 
-// RecordingSpec is what a recording is to be. Zero values take the
-// configuration's.
+// RecordingSpec is what a recording is to be. Zero values take those of the
+// programme that the room has already, or else the configuration's.
 type RecordingSpec struct {
 	Format       string  `json:"format,omitempty"`       // mp4, mkv, webm; sound only: ogg, m4a
 	Video        string  `json:"video,omitempty"`        // H264, VP8, VP9; the format's own if empty
 	Audio        string  `json:"audio,omitempty"`        // AAC, opus; likewise
+	Layout       string  `json:"layout,omitempty"`       // gallery, speaker or screen
+	Names        *bool   `json:"names,omitempty"`        // of people on their pictures; absent is true
 	Width        int     `json:"width,omitempty"`        // even
 	Height       int     `json:"height,omitempty"`       // even
 	FPS          float64 `json:"fps,omitempty"`          //

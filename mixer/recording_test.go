@@ -121,6 +121,7 @@ func newStudio(t *testing.T, dir string, drift float64, change func(*record.Conf
 	set := catalog.Default()
 	cfg := mixer.DefaultConfig()
 	cfg.DecodeWorkers = 1
+	cfg.Programmes = 2 // for one in VP8 beside one in H.264
 	cfg.Log = slog.New(slog.DiscardHandler)
 	rooms, err := mixer.NewServer(cfg, set)
 	if err != nil {

@@ -31,6 +31,7 @@ type Room struct {
 	canvases  map[string]*canvas
 	tiers     map[tierKey]*Tier
 	opened    int            // tiers so far, for their phases
+	leader    *member        // who has the large place where speakers have one
 	rates     map[string]int // bit/s of tiers by name, where not the ladder's
 	sound     *soundClock
 	soundSpec SoundSpec // replaced whole

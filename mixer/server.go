@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"mixdown/codec"
 	"mixdown/compositor"
@@ -255,6 +256,39 @@ func (s *Server) SetMedia(room, id string, audio, video *bool) error {
 		r.update()
 		return nil
 	})
+}
+
+// SetScreen notes that a participant's picture is a screen from now on, or no
+// longer.
+func (s *Server) SetScreen(room, id string, on bool) error {
+	return s.of(room, id, func(r *Room, m *member) error {
+		switch {
+		case m.pub == nil:
+			return fmt.Errorf("room %q: participant %q sends nothing: %w", room, id, ErrNoParticipant)
+		case on == !m.screen.IsZero():
+			return nil
+		case on:
+			m.screen = time.Now()
+		default:
+			m.screen = time.Time{}
+		}
+		r.update()
+		return nil
+	})
+}
+
+// Programme is what those who record or send on a room's programme share, and
+// its codec; Width is 0 while nobody does.
+func (s *Server) Programme(room string) (spec TierSpec, codec string) {
+	_ = s.in(room, func(r *Room) error {
+		for _, m := range r.members {
+			if m.sub != nil && m.sub.spec.Name == programme && len(m.sub.video) > 0 {
+				spec, codec = m.sub.spec, m.sub.video[0].Name
+			}
+		}
+		return nil
+	})
+	return spec, codec
 }
 
 func set(flag *atomic.Bool, to *bool) {

@@ -53,12 +53,13 @@ type Member struct {
 	Kind      string  `json:"kind,omitempty"` // "input" or "announcement"; absent: a person
 	Publishes bool    `json:"publishes"`
 	Receives  bool    `json:"receives"`
-	Audio     bool    `json:"audio"`  // sends sound and is not muted
-	Video     bool    `json:"video"`  // sends a picture and is not muted
-	Muted     bool    `json:"muted"`  // sound muted by a host
-	Hidden    bool    `json:"hidden"` // picture muted by a host
-	Open      bool    `json:"open"`   // is in the sum now
-	Level     float64 `json:"level"`  // dBov
+	Audio     bool    `json:"audio"`            // sends sound and is not muted
+	Video     bool    `json:"video"`            // sends a picture and is not muted
+	Screen    bool    `json:"screen,omitempty"` // its picture is a screen
+	Muted     bool    `json:"muted"`            // sound muted by a host
+	Hidden    bool    `json:"hidden"`           // picture muted by a host
+	Open      bool    `json:"open"`             // is in the sum now
+	Level     float64 `json:"level"`            // dBov
 	Tier      string  `json:"tier,omitempty"`
 	Codec     string  `json:"codec,omitempty"` // of the pictures it receives
 	Canvas    string  `json:"canvas,omitempty"`

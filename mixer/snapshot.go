@@ -60,7 +60,7 @@ func (p *plan) snapshot(width, height int, now time.Time, r *Room) (image.Image,
 	defer picture.Close()
 	shots := p.shoot(nil, now, &r.server.cfg)
 	defer releaseShots(shots)
-	_, err := picture.Compose(compositor.Grid(len(shots), width, height), shots)
+	_, err := picture.Compose(p.places(width, height), shots)
 	if err != nil {
 		return nil, err
 	}

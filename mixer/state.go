@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"mixdown/compositor"
 )
 
 // state builds what members may know; the room's goroutine calls it.
@@ -55,6 +53,7 @@ func (r *Room) describe(m *member, now time.Time) Member {
 		// What nobody looks at is not decoded and is known by its units alone.
 		sends := now.Sub(at) < r.server.cfg.StalePicture || !p.wanted.Load() && p.count.units.Load() > 0
 		d.Video = sends && !m.veiled()
+		d.Screen = d.Video && !m.screen.IsZero()
 	}
 	if s := m.sub; s != nil {
 		s.mu.Lock()
@@ -75,7 +74,7 @@ func (c *canvas) describe() CanvasState {
 	const w, h = 1280, 720
 	p := c.plan.Load()
 	st := CanvasState{Canvas: c.key, Timestamp: p.since, Tiles: []Tile{}}
-	for i, place := range compositor.Grid(len(p.seats), w, h) {
+	for i, place := range p.places(w, h) {
 		t := Tile{
 			More: p.seats[i].more,
 			X:    place.X * 1000 / w, Y: place.Y * 1000 / h, W: place.W * 1000 / w, H: place.H * 1000 / h,

@@ -49,6 +49,7 @@ type Tier struct {
 	cutter  codec.Packetizer
 	shots   []compositor.Shot
 	places  []compositor.Rect
+	staged  bool // places are a stage's
 	faces   []Face
 	fresh   []bool
 	shown   []compositor.Shot // ID and Seq of what stands in each place
@@ -236,6 +237,9 @@ func (t *Tier) open() error {
 	}
 	t.encoder = enc
 	t.picture = compositor.NewPicture(spec.Width, spec.Height, t.room.server.scaler, t.room.server.text)
+	if spec.Nameless {
+		t.picture.HideNames()
+	}
 	t.cutter = t.codec.Payload.NewPacketizer()
 	return nil
 }
@@ -254,8 +258,8 @@ func (t *Tier) compose(now time.Time) (int, error) {
 	half := min(t.key.spec.interval()*time.Duration(t.divide.Load()), slowBeat) / 2
 	t.shots = p.shoot(t.shots, now.Add(half), &t.room.server.cfg)
 	defer releaseShots(t.shots)
-	if len(t.places) != len(t.shots) {
-		t.places = compositor.Grid(len(t.shots), t.key.spec.Width, t.key.spec.Height)
+	if len(t.places) != len(t.shots) || t.staged != p.stage {
+		t.places, t.staged = p.places(t.key.spec.Width, t.key.spec.Height), p.stage
 	}
 	t.keep(p, now)
 	return t.picture.Compose(t.places, t.shots)

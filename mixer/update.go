@@ -80,10 +80,71 @@ func (r *Room) arrange(people []*member, used map[string]bool, since uint32) {
 		}
 		r.canvases[key].arrange([]*member{m}, since)
 	}
+	r.arrangeStages(people, used, since)
 	for key := range r.canvases {
 		if key != gallery && !used[key] && !r.drawn(key) {
 			delete(r.canvases, key)
 		}
+	}
+}
+
+// arrangeStages plans what is not arranged by who is here alone: by who speaks,
+// and who shows a screen.
+func (r *Room) arrangeStages(people []*member, used map[string]bool, since uint32) {
+	for key, first := range map[string]*member{stage: r.leading(people), screens: newestScreen(people)} {
+		c := r.canvases[key]
+		switch {
+		case c == nil && !used[key]:
+			continue
+		case c == nil:
+			c = newCanvas(key)
+			r.canvases[key] = c
+		}
+		if first == nil { // is the gallery, everybody where they are there
+			c.seats = new(compositor.Seats)
+			c.plan.Store(r.canvases[gallery].plan.Load())
+		} else {
+			c.arrangeStage(people, first, since)
+		}
+	}
+}
+
+// leading is who speaks, or did last; before anybody has, who came first.
+func (r *Room) leading(people []*member) *member {
+	if r.sound != nil {
+		if m := r.sound.speaker.Load(); m != nil && slices.Contains(people, m) {
+			r.leader = m
+		}
+	}
+	if !slices.Contains(people, r.leader) {
+		r.leader = nil
+		if len(people) > 0 {
+			r.leader = people[0]
+		}
+	}
+	return r.leader
+}
+
+// newestScreen is who began last, of people who show a screen; nil: nobody does.
+func newestScreen(people []*member) (newest *member) {
+	for _, m := range people {
+		if !m.screen.IsZero() && !m.veiled() && (newest == nil || m.screen.After(newest.screen)) {
+			newest = m
+		}
+	}
+	return newest
+}
+
+// followSpeaker rearranges the canvas that is arranged by who speaks.
+func (r *Room) followSpeaker(now time.Time) {
+	if r.canvases[stage] == nil {
+		return
+	}
+	people := r.publishers()
+	if before := r.leader; r.leading(people) != before {
+		r.arrangeStages(people, nil, r.videoTime(now))
+		r.watchSenders(people)
+		r.publishState()
 	}
 }
 
@@ -158,9 +219,9 @@ func (r *Room) watchSenders(people []*member) {
 	asks := make(map[*member]Ask, len(people))
 	shares := make(map[*member]float64, len(people))
 	need := func(c string, width, height, fps int) {
-		seats := r.canvases[c].plan.Load().seats
-		for i, place := range compositor.Grid(len(seats), width, height) {
-			if m := seats[i].who; m != nil {
+		p := r.canvases[c].plan.Load()
+		for i, place := range p.places(width, height) {
+			if m := p.seats[i].who; m != nil {
 				a := asks[m]
 				a.Active = true
 				if place.W*place.H > a.Width*a.Height {
@@ -239,6 +300,7 @@ const restingFPS = 5
 func (r *Room) housekeep(now time.Time) {
 	r.prune(now)
 	r.arrangeUsed()
+	r.followSpeaker(now)
 	if r.restSenders(now) {
 		r.watchSenders(r.publishers())
 	}

@@ -124,7 +124,8 @@ type RoomsConfig struct {
 	Open            bool          `koanf:"open"` // rooms come into being when somebody joins
 	Demo            string        `koanf:"demo"` // a room made at start, with its links printed; empty: none
 	MaxParticipants int           `koanf:"max_participants"`
-	TokenTTL        time.Duration `koanf:"token_ttl"` // of tokens that joining gives
+	Programmes      int           `koanf:"programmes"` // of one room at once, each an encoder
+	TokenTTL        time.Duration `koanf:"token_ttl"`  // of tokens that joining gives
 }
 
 // TierConfig is one rung of the ladder.
@@ -268,7 +269,7 @@ func Default() Config {
 		TLS:        TLSConfig{Mode: "off"},
 		RTC:        RTCConfig{Port: 7882, Control: true},
 		TURN:       TURNConfig{Allocations: 64, Bitrate: 8_000_000},
-		Rooms:      RoomsConfig{MaxParticipants: m.MaxParticipants, TokenTTL: 24 * time.Hour},
+		Rooms:      RoomsConfig{MaxParticipants: m.MaxParticipants, Programmes: 1, TokenTTL: 24 * time.Hour},
 		Sound:      soundConfig(m.Sound),
 		Inputs:     InputsConfig{Allow: []string{"*"}, Max: 16, PerRoom: 4, GiveUp: time.Minute},
 		SIP:        defaultSIP(),
@@ -286,7 +287,7 @@ func Default() Config {
 		Packets: w.Packets, Checks: w.Checks, Feedback: w.Feedback, Streams: w.Streams, Addresses: w.Addresses,
 	}
 	for _, t := range m.Ladder {
-		c.Ladder = append(c.Ladder, TierConfig(t))
+		c.Ladder = append(c.Ladder, TierConfig{t.Name, t.Width, t.Height, t.FPS, t.Bitrate, t.MTU, t.Silent, t.GOP})
 	}
 	return c
 }
@@ -294,7 +295,7 @@ func Default() Config {
 // Mixer returns the part that the mixer reads.
 func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m := mixer.DefaultConfig()
-	m.MaxParticipants = c.Rooms.MaxParticipants
+	m.MaxParticipants, m.Programmes = c.Rooms.MaxParticipants, c.Rooms.Programmes
 	m.Sound = c.Sound.spec()
 	m.NewDenoiser = func(rate, channels int) (audio.Denoiser, error) { return speex.NewDenoiser(rate, channels) }
 	m.DecodeWorkers = c.Workers
@@ -303,7 +304,9 @@ func (c Config) Mixer(log *slog.Logger) mixer.Config {
 	m.Log = log
 	m.Ladder = nil
 	for _, t := range c.Ladder {
-		m.Ladder = append(m.Ladder, mixer.TierSpec(t))
+		m.Ladder = append(m.Ladder, mixer.TierSpec{
+			Name: t.Name, Width: t.Width, Height: t.Height, FPS: t.FPS, Bitrate: t.Bitrate, MTU: t.MTU, Silent: t.Silent, GOP: t.GOP,
+		})
 	}
 	return m
 }
@@ -432,6 +435,9 @@ func (c Config) Validate() error {
 	}
 	if c.Rooms.TokenTTL < time.Minute {
 		bad("rooms.token_ttl: %v is under a minute", c.Rooms.TokenTTL)
+	}
+	if c.Rooms.Programmes < 1 {
+		bad("rooms.programmes: %d is under 1", c.Rooms.Programmes)
 	}
 	if c.Rooms.MaxParticipants < 1 {
 		bad("rooms.max_participants: %d is under 1", c.Rooms.MaxParticipants)

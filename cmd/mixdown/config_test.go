@@ -97,6 +97,7 @@ func TestRefused(t *testing.T) {
 		"limits: {decode: 0}":                          "limits.decode",
 		"limits: {decode: .nan}":                       "limits.decode",
 		"limits: {streams: -1}":                        "limits.streams",
+		"rooms: {programmes: 0}":                       "rooms.programmes",
 		"rooms: {max_participants: 0}":                 "rooms.max_participants",
 		"tls: {mode: on}":                              "tls.mode",
 		"tls: {mode: files}":                           "tls.cert",

@@ -123,8 +123,17 @@ func (o *Outputs) end(s *sender) {
 // wait for the target.
 func (o *Outputs) StartOutput(ctx context.Context, room string, q mixer.OutputRequest) (st mixer.OutputState, err error) {
 	key := trunkKey{
-		room: room, width: cmp.Or(q.Width, o.cfg.Width), height: cmp.Or(q.Height, o.cfg.Height),
-		fps: cmp.Or(q.FPS, o.cfg.FPS), bitrate: cmp.Or(q.Bitrate, o.cfg.Bitrate),
+		room: room, layout: mixer.Layouts()[0], width: o.cfg.Width, height: o.cfg.Height, fps: o.cfg.FPS, bitrate: o.cfg.Bitrate,
+	}
+	if p, _ := o.cfg.Rooms.Programme(room); p.Width > 0 { // one encoder serves all
+		key.layout, key.nameless = cmp.Or(p.Layout, key.layout), p.Nameless
+		key.width, key.height, key.fps, key.bitrate = p.Width, p.Height, p.FPS, p.Bitrate
+	}
+	key.layout = cmp.Or(q.Layout, key.layout)
+	key.width, key.height = cmp.Or(q.Width, key.width), cmp.Or(q.Height, key.height)
+	key.fps, key.bitrate = cmp.Or(q.FPS, key.fps), cmp.Or(q.Bitrate, key.bitrate)
+	if q.Names != nil {
+		key.nameless = !*q.Names
 	}
 	id := make([]byte, 16) // who knows it may fetch
 	rand.Read(id)
@@ -132,7 +141,7 @@ func (o *Outputs) StartOutput(ctx context.Context, room string, q mixer.OutputRe
 		o: o, room: room, key: key, branch: newBranch(), done: make(chan struct{}),
 		state: mixer.OutputState{
 			ID: hex.EncodeToString(id), Name: q.Name, Format: q.Format, State: mixer.OutputConnecting,
-			Width: key.width, Height: key.height, FPS: key.fps, Bitrate: key.bitrate,
+			Layout: key.layout, Names: !key.nameless, Width: key.width, Height: key.height, FPS: key.fps, Bitrate: key.bitrate,
 		},
 	}
 	switch {

@@ -20,6 +20,8 @@ const gop = 2 * time.Second
 // trunkKey tells trunks apart: outputs that ask for the same share all of it.
 type trunkKey struct {
 	room          string
+	layout        string
+	nameless      bool
 	width, height int
 	fps           float64
 	bitrate       int
@@ -62,6 +64,7 @@ func (o *Outputs) newTrunk(ctx context.Context, key trunkKey) (*trunk, error) {
 	who := mixer.Identity{ID: "stream-" + hex.EncodeToString(id), Name: "stream", Role: mixer.Streamer}
 	sub, err := o.cfg.Rooms.Subscribe(ctx, key.room, who, t.film, mixer.Want{Programme: &mixer.TierSpec{
 		Width: key.width, Height: key.height, FPS: key.fps, Bitrate: key.bitrate, GOP: gop,
+		Layout: key.layout, Nameless: key.nameless,
 	}})
 	if err != nil {
 		return nil, err

@@ -32,6 +32,11 @@ func formats() []format {
 	}
 }
 
+// takes reports whether a format has that codec of pictures.
+func takes(name, video string) bool {
+	return slices.ContainsFunc(formats(), func(f format) bool { return f.name == name && slices.Contains(f.video, video) })
+}
+
 // find returns the row of a spec whose names it makes canonical.
 func find(spec *mixer.RecordingSpec) (format, error) {
 	all := formats()

@@ -31,6 +31,7 @@ type Rooms interface {
 	Subscribe(ctx context.Context, room string, who mixer.Identity, sink mixer.Sink, want mixer.Want) (*mixer.Subscription, error)
 	Watch(ctx context.Context, room string) (<-chan mixer.State, error)
 	Snapshot(ctx context.Context, room string) (image.Image, error)
+	Programme(room string) (spec mixer.TierSpec, codec string)
 	Tap(room, id string, tap mixer.Tap) (stop func(), err error)
 }
 
@@ -134,9 +135,18 @@ func (r *Recorder) notify(e mixer.Event) {
 }
 
 // plan fills in what a spec leaves open, and says what is wrong with it.
-func (r *Recorder) plan(spec mixer.RecordingSpec) (mixer.RecordingSpec, format, *codec.Codec, error) {
+func (r *Recorder) plan(room string, spec mixer.RecordingSpec) (mixer.RecordingSpec, format, *codec.Codec, error) {
 	d := r.cfg.Spec
 	spec.Format = cmp.Or(spec.Format, d.Format)
+	if p, name := r.cfg.Rooms.Programme(room); p.Width > 0 { // one encoder serves all
+		d.Layout, d.Names = p.Layout, ptr(!p.Nameless)
+		d.Width, d.Height, d.FPS, d.Bitrate = p.Width, p.Height, p.FPS, p.Bitrate
+		if spec.Video == "" && takes(spec.Format, name) {
+			spec.Video = name
+		}
+	}
+	spec.Layout = cmp.Or(spec.Layout, d.Layout, mixer.Layouts()[0])
+	spec.Names = cmp.Or(spec.Names, d.Names, ptr(true))
 	spec.Width, spec.Height = cmp.Or(spec.Width, d.Width), cmp.Or(spec.Height, d.Height)
 	spec.FPS, spec.Bitrate = cmp.Or(spec.FPS, d.FPS), cmp.Or(spec.Bitrate, d.Bitrate)
 	spec.Split = cmp.Or(spec.Split, d.Split)
@@ -153,14 +163,19 @@ func (r *Recorder) plan(spec mixer.RecordingSpec) (mixer.RecordingSpec, format, 
 		err = fmt.Errorf("split: %v s, must be 0 or at least 10: %w", spec.Split, mixer.ErrBadRequest)
 	case spec.MaxLength < 0 || spec.MaxSize < 0:
 		err = fmt.Errorf("max_length and max_size must not be under 0: %w", mixer.ErrBadRequest)
+	case !slices.Contains(mixer.Layouts(), spec.Layout):
+		err = fmt.Errorf("layout %.20q is none of %q: %w", spec.Layout, mixer.Layouts(), mixer.ErrBadRequest)
 	case len(spec.Title) > 500:
 		err = fmt.Errorf("title: is over 500 bytes: %w", mixer.ErrBadRequest)
 	}
 	if f.video == nil {
+		spec.Layout, spec.Names = "", nil
 		spec.Width, spec.Height, spec.FPS, spec.Bitrate = 0, 0, 0, 0
 	}
 	return spec, f, sound, err
 }
+
+func ptr[T any](v T) *T { return &v }
 
 // soundRate is what sound is encoded at where it is encoded anew, bit/s of a
 // channel.
@@ -168,7 +183,7 @@ const soundRate = 96_000
 
 // Start begins a recording. by is who asked for it.
 func (r *Recorder) Start(ctx context.Context, room, by string, spec mixer.RecordingSpec) (mixer.Recording, error) {
-	spec, format, sound, err := r.plan(spec)
+	spec, format, sound, err := r.plan(room, spec)
 	if err != nil {
 		return mixer.Recording{}, err
 	}
@@ -222,7 +237,7 @@ func (r *Recorder) begin(s *session) error {
 	if err := r.root.MkdirAll(s.dir, 0o750); err != nil {
 		return err
 	}
-	if s.timeline, err = newTimeline(r.root, s.dir); err != nil {
+	if s.timeline, err = newTimeline(r.root, s.dir, cmp.Or(s.spec.Layout, mixer.Layouts()[0])); err != nil {
 		return err
 	}
 	if err := r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640); err != nil {

@@ -168,7 +168,8 @@ func (s *session) join() error {
 	who := mixer.Identity{ID: "recorder-" + s.info.ID, Name: "recorder", Role: mixer.Recorder}
 	var want mixer.Want
 	if s.format.video != nil {
-		want.Programme = &mixer.TierSpec{Width: s.spec.Width, Height: s.spec.Height, FPS: s.spec.FPS, Bitrate: s.spec.Bitrate, GOP: gop}
+		want.Programme = &mixer.TierSpec{Width: s.spec.Width, Height: s.spec.Height, FPS: s.spec.FPS, Bitrate: s.spec.Bitrate, GOP: gop,
+			Layout: s.spec.Layout, Nameless: !*s.spec.Names}
 	}
 	sub, err := s.rec.cfg.Rooms.Subscribe(s.ctx, s.info.Room, who, s.film, want)
 	if err != nil {

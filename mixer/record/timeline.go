@@ -3,6 +3,7 @@ package record
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -36,6 +37,8 @@ const (
 	eventQuiet   = "quiet"   //
 	eventSpeaker = "speaker" // is who speaks, of all who are heard
 	eventLayout  = "layout"
+	eventScreen  = "screen"   // shows a screen
+	eventCamera  = "unscreen" // no longer
 	eventPause   = "pause"
 	eventResume  = "resume"
 	eventFile    = "file"
@@ -50,15 +53,16 @@ type timeline struct {
 	out     *os.File
 	last    map[string]mixer.Member
 	speaker string
+	canvas  string // that the programme shows
 	layout  []mixer.Tile
 }
 
-func newTimeline(root *os.Root, dir string) (*timeline, error) {
+func newTimeline(root *os.Root, dir, canvas string) (*timeline, error) {
 	f, err := root.OpenFile(path.Join(dir, lines), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, err
 	}
-	return &timeline{out: f, last: map[string]mixer.Member{}}, nil
+	return &timeline{out: f, canvas: canvas, last: map[string]mixer.Member{}}, nil
 }
 
 // add writes one Moment. What does not reach the disk is missing there, and
@@ -82,6 +86,12 @@ func (t *timeline) note(st mixer.State, at time.Duration, wall time.Time) {
 			moment(eventJoin, m)
 		}
 		switch {
+		case m.Screen && !before.Screen:
+			moment(eventScreen, m)
+		case !m.Screen && before.Screen:
+			moment(eventCamera, m)
+		}
+		switch {
 		case m.Open && !before.Open:
 			moment(eventSpeak, m)
 		case !m.Open && before.Open:
@@ -92,6 +102,9 @@ func (t *timeline) note(st mixer.State, at time.Duration, wall time.Time) {
 		if _, still := now[id]; !still {
 			if m.Open {
 				moment(eventQuiet, m)
+			}
+			if m.Screen {
+				moment(eventCamera, m)
 			}
 			moment(eventLeave, m)
 		}
@@ -104,7 +117,7 @@ func (t *timeline) note(st mixer.State, at time.Duration, wall time.Time) {
 		t.speaker = st.Speaker
 	}
 	for _, c := range st.Layouts {
-		if c.Canvas == "gallery" && !slices.Equal(c.Tiles, t.layout) {
+		if c.Canvas == t.canvas && !slices.Equal(c.Tiles, t.layout) {
 			t.layout = c.Tiles
 			t.add(Moment{At: at.Seconds(), Wall: wall, Event: eventLayout, Layout: c.Tiles})
 		}
@@ -165,28 +178,55 @@ func publish(root *os.Root, dir string, rec *mixer.Recording) error {
 // minChapter is the shortest chapter: a word in between begins none.
 const minChapter = 10 * time.Second
 
-// chapters are who spoke, each for a while.
+// chapters are who spoke, each for a while, and screens: one begins where a screen
+// does, however short what was before it, and where the last one ends.
 func chapters(all []Moment, end time.Duration) (out []codec.Chapter) {
+	speaker := ""
+	showing := map[string]bool{} // who shows a screen
+	fixed := -1                  // index of the last chapter that stays, however short
 	for _, m := range all {
-		if m.Event != eventSpeaker {
+		at := time.Duration(m.At * float64(time.Second))
+		n := len(out)
+		begin := func(title string) {
+			if n > 0 && at == out[n-1].From {
+				out[n-1].Title = title
+			} else {
+				out = append(out, codec.Chapter{From: at, Title: title})
+			}
+			fixed = len(out) - 1
+		}
+		switch {
+		case m.Event == eventScreen:
+			showing[m.ID] = true
+			begin("Screen: " + m.Name)
+			continue
+		case m.Event == eventCamera:
+			if delete(showing, m.ID); len(showing) == 0 {
+				begin(cmp.Or(speaker, "Gallery"))
+			}
+			continue
+		case m.Event != eventSpeaker:
 			continue
 		}
-		at := time.Duration(m.At * float64(time.Second))
-		switch n := len(out); {
+		speaker = m.Name
+		switch {
 		case n == 0:
 			at = 0 // who speaks first has the beginning, too
 		case out[n-1].Title == m.Name:
 			continue
+		case fixed == n-1 && at-out[n-1].From < minChapter:
+			continue // said over a screen that has just come
 		case at-out[n-1].From < minChapter:
 			out[n-1].Title = m.Name // what was too short belongs to who came next
 			if n > 1 && out[n-2].Title == m.Name {
 				out = out[:n-1]
 			}
 			continue
-		default:
-			out[n-1].To = at
 		}
 		out = append(out, codec.Chapter{From: at, Title: m.Name})
+	}
+	if len(out) > 0 && out[0].From > 0 { // a screen came before anybody spoke
+		out = append([]codec.Chapter{{Title: "Gallery"}}, out...)
 	}
 	for i := range out {
 		out[i].To = end
