@@ -125,7 +125,7 @@ func (c *call) describe(offer string, late bool) (string, error) {
 		c.leg = leg
 	}
 	if c.leg == nil {
-		return "", mixer.ErrBadOffer // a browser's session is agreed on once
+		return c.browseAgain(offer)
 	}
 	if late {
 		return c.leg.Offer()
@@ -163,6 +163,22 @@ func (c *call) browse(offer string) (string, error) {
 	}
 	c.browser = a.ID
 	c.clock.in(alarmWatch, time.Second)
+	return a.SDP, nil
+}
+
+// browseAgain takes a further offer of a browser. We have none to make: its
+// session is answered only.
+func (c *call) browseAgain(offer string) (string, error) {
+	if offer == "" {
+		return "", mixer.ErrBadOffer
+	}
+	ctx, cancel := context.WithTimeout(c.e.ctx, 10*time.Second)
+	defer cancel()
+	a, held, err := c.e.browsers.Reoffer(ctx, c.browser, offer)
+	if err != nil {
+		return "", err
+	}
+	c.away = held
 	return a.SDP, nil
 }
 
@@ -271,12 +287,12 @@ func (c *call) updated(req *sip.Request, tx sip.ServerTransaction) {
 			c.respond(req, tx, 491, "Request Pending")
 			return
 		}
-		if !isSDP(req) || c.leg == nil {
+		if !isSDP(req) {
 			c.respond(req, tx, 488, "Not Acceptable Here")
 			return
 		}
 		var err error
-		if body, err = c.leg.Answer(string(req.Body())); err != nil {
+		if body, err = c.describe(string(req.Body()), false); err != nil {
 			c.log.Info("offer not taken", "error", err)
 			c.respond(req, tx, 488, "Not Acceptable Here")
 			return

@@ -41,6 +41,7 @@ type call struct {
 	login    login
 	leg      Leg
 	browser  string // id of a WebRTC session instead of a leg
+	away     bool   // that one is on hold
 	done     bool
 	answered bool // a final response has gone out or come in
 	inRoom   bool

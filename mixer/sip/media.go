@@ -100,6 +100,8 @@ type Control interface {
 // Signaler is a WebRTC transport: a call whose offer is a browser's goes there.
 type Signaler interface {
 	Offer(ctx context.Context, s mixer.Session, sdp string) (mixer.Answer, error)
+	// Reoffer takes a further offer of a session: hold is in it.
+	Reoffer(ctx context.Context, id, sdp string) (a mixer.Answer, held bool, err error)
 	Hangup(ctx context.Context, id string) error
 	Session(id string) (mixer.Session, bool)
 }

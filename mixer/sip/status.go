@@ -34,11 +34,11 @@ func (c *call) show(change func(*mixer.Call)) {
 
 // reveal follows hold, which the media side knows.
 func (c *call) reveal() {
-	if c.leg == nil || !c.inRoom || c.done {
+	if !c.inRoom || c.done {
 		return
 	}
 	state := mixer.CallConnected
-	if c.leg.Held() {
+	if c.away || c.leg != nil && c.leg.Held() {
 		state = mixer.CallHeld
 	}
 	c.show(func(v *mixer.Call) { v.State = state })

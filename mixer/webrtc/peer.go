@@ -73,6 +73,8 @@ type peer struct {
 	offer  *offer
 	answer *answer
 	etag   string
+	// version of the last description, as Reoffer counts them
+	version uint64
 
 	streams  counted // buffers that pion has asked for
 	packets  bucket  // of takeRTP's goroutine

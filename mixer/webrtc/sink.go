@@ -40,6 +40,8 @@ type sink struct {
 	flow      *flow      // nil: all goes out in bursts
 	sub       Subscription
 	left      bool // the peer has closed
+	held      bool // the client takes nothing for now
+	missed    bool // it did so, and no keyframe has come since
 	speaks    bool // stands in the pacer's line with sound, repeats, or a question
 	shows     bool // and with pictures
 	pictures  [maxPictures][]*mixer.Packet
@@ -77,6 +79,15 @@ func (s *sink) WriteVideo(picture []*mixer.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := picture[0]
+	if s.held {
+		return
+	}
+	if s.missed && !first.Keyframe {
+		s.askKey = true
+		s.rouse()
+		return
+	}
+	s.missed = false
 	if s.flow != nil && s.flow.governs {
 		s.flowVideo(picture, time.Now())
 		return
@@ -114,6 +125,9 @@ func (s *sink) WriteAudio(p *mixer.Packet) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.held {
+		return
+	}
 	if s.sn == maxSounds {
 		s.peer.meter.dropAudio.Inc()
 		return

@@ -5,18 +5,20 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const folder = new URL("../page/", import.meta.url);
+const modules = new URL("../../node_modules/", import.meta.url);
 /** @type {Record<string, string>} */
 const types = { html: "text/html", js: "text/javascript" };
 
-/** Serves e2e/page on localhost, which browsers take for a secure context. */
+/** Serves e2e/page on localhost, which browsers take for a secure context, and SIP.js under its name. */
 export class PageServer {
   url = "";
   #server = createServer((req, res) => {
     const name = req.url === "/" ? "index.html" : (req.url ?? "").slice(1);
     const type = types[name.split(".").pop() ?? ""];
-    if (!/^[a-z]+\.[a-z]+$/.test(name) || !type) return res.writeHead(404).end();
+    const library = /^sip\.js\/(lib(\/[a-z0-9-]+)+\.js)$/.test(name);
+    if (!library && !/^[a-z]+\.[a-z]+$/.test(name) || !type) return res.writeHead(404).end();
     res.writeHead(200, { "content-type": type });
-    createReadStream(fileURLToPath(new URL(name, folder))).on("error", () => res.destroy()).pipe(res);
+    createReadStream(fileURLToPath(new URL(name, library ? modules : folder))).on("error", () => res.destroy()).pipe(res);
   });
 
   static async start() {

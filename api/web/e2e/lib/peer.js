@@ -106,3 +106,35 @@ export class Peer {
     await this.page.context().close();
   }
 }
+
+/** A peer that calls by SIP over WebSocket, with SIP.js. */
+export class Phone extends Peer {
+  /** @param {import("playwright-core").Browser} browser @param {string} origin @param {string} id @returns {Promise<Phone>} */
+  static async open(browser, origin, id) {
+    const { page } = await Peer.open(browser, new URL("phone.html", origin).href, id);
+    return new Phone(page, id);
+  }
+
+  /** Calls, and resolves when the call stands. @param {{server: string, to: string, voice: Readonly<{color: readonly number[], tone: number}>}} call */
+  async dial({ voice, ...call }) {
+    await this.page.evaluate((o) => window.phone.dial(o), {
+      ...call, name: this.id, voice: { color: [...voice.color], tone: voice.tone },
+      voices: Object.fromEntries(Object.entries(voices).map(([name, v]) => [name, { color: [...v.color], tone: v.tone }])),
+    });
+  }
+
+  /** Puts the call on hold, or takes it up again. @param {boolean} held */
+  hold(held) {
+    return this.page.evaluate((h) => window.phone.hold(h), held);
+  }
+
+  /** Presses a key (INFO). @param {string} key */
+  press(key) {
+    return this.page.evaluate((k) => window.phone.press(k), key);
+  }
+
+  /** Whether the call stands. */
+  up() {
+    return this.page.evaluate(() => window.phone.up());
+  }
+}

@@ -14,6 +14,7 @@ export class Peer {
   voices = {};
   /** @type {GainNode | null} */
   #gain = null;
+  #sent = new MediaStream();
   #location = "";
   #token = "";
   /** @type {number[][][] | null} complex amplitudes of all voices' tones in each 20 ms since record */
@@ -23,16 +24,8 @@ export class Peer {
   async join({ url, token, voice, voices, silent, sound, codec }) {
     this.voices = voices;
     this.#token = token;
-    this.video.autoplay = this.video.muted = true;
-    this.video.style.width = "100%";
-    document.body.append(this.video);
-    const mix = new MediaStream();
-    this.pc.ontrack = (e) => {
-      mix.addTrack(e.track);
-      if (e.track.kind === "video") this.video.srcObject = mix;
-      else void this.#instrument(e.track);
-    };
-    if (voice) this.#publish(voice, silent, sound);
+    this.take();
+    if (voice) for (const track of this.stream(voice, silent, sound).getTracks()) this.pc.addTransceiver(track, { direction: "sendrecv", streams: [this.#sent] });
     else for (const kind of sound ? ["audio", "video"] : ["video"]) this.pc.addTransceiver(kind, { direction: "recvonly" });
     this.#prefer(codec);
 
@@ -49,8 +42,21 @@ export class Peer {
     await this.pc.setRemoteDescription({ type: "answer", sdp: text });
   }
 
-  /** @param {Voice} voice @param {boolean} silent @param {boolean} sound */
-  #publish(voice, silent, sound) {
+  /** Shows what comes in over pc, and looks at it. */
+  take() {
+    this.video.autoplay = this.video.muted = true;
+    this.video.style.width = "100%";
+    document.body.append(this.video);
+    const mix = new MediaStream();
+    this.pc.addEventListener("track", (e) => {
+      mix.addTrack(e.track);
+      if (e.track.kind === "video") this.video.srcObject = mix;
+      else void this.#instrument(e.track);
+    });
+  }
+
+  /** What goes out, sound first. @param {Voice} voice @param {boolean} silent @param {boolean} sound */
+  stream(voice, silent, sound) {
     const canvas = document.createElement("canvas");
     canvas.width = barcode.width;
     canvas.height = barcode.height;
@@ -62,9 +68,8 @@ export class Peer {
     };
     paint();
     setInterval(paint, 40);
-    const stream = canvas.captureStream(25);
-    if (sound) this.#speak(voice, silent, stream);
-    this.pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendrecv", streams: [stream] });
+    const pictures = canvas.captureStream(25).getVideoTracks();
+    return (this.#sent = new MediaStream([...(sound ? this.#speak(voice, silent) : []), ...pictures]));
   }
 
   /** Offers one codec for pictures only, or all with VP8 first. @param {string | undefined} codec */
@@ -79,14 +84,14 @@ export class Peer {
     }
   }
 
-  /** @param {Voice} voice @param {boolean} silent @param {MediaStream} stream */
-  #speak(voice, silent, stream) {
+  /** @param {Voice} voice @param {boolean} silent */
+  #speak(voice, silent) {
     const tone = new OscillatorNode(this.audio, { frequency: voice.tone });
     this.#gain = new GainNode(this.audio, { gain: silent ? 0 : 0.2 });
     const out = this.audio.createMediaStreamDestination();
     tone.connect(this.#gain).connect(out);
     tone.start();
-    this.pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
+    return out.stream.getAudioTracks();
   }
 
   // Many clients never trickle: an offer with all candidates must do.
