@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +27,8 @@ import (
 type SIPConfig struct {
 	Addr     string             `koanf:"addr"`     // UDP and TCP
 	TLSAddr  string             `koanf:"tls_addr"` // with the certificate of tls
+	TLSCA    string             `koanf:"tls_ca"`   // file of authorities of those called by TLS; empty: the system's
+	TLSSRTP  string             `koanf:"tls_srtp"` // encryption of the media of calls by TLS: as rtp.srtp says (empty), or required
 	WSPath   string             `koanf:"ws_path"`  // SIP over WebSocket on the HTTP ports
 	Address  string             `koanf:"address"`  // public one; empty: rtc.address, or that of the way to each peer
 	Domain   string             `koanf:"domain"`   // that rooms are called at
@@ -121,7 +125,19 @@ func (c SIPConfig) endpoint(dataDir string, rtcAddresses []string) (sip.Config, 
 	out := sip.DefaultConfig()
 	out.Addr, out.TLSAddr, out.Domain = c.Addr, c.TLSAddr, c.Domain
 	out.Known = c.Callers == "known"
+	out.SecureMedia = c.TLSSRTP == "required"
 	var errs []error
+	if c.TLSSRTP != "" && c.TLSSRTP != "required" {
+		errs = append(errs, fmt.Errorf("sip.tls_srtp: %q is neither empty nor required", c.TLSSRTP))
+	}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sip.tls_ca: %w", err))
+		} else if out.Roots = x509.NewCertPool(); !out.Roots.AppendCertsFromPEM(pem) {
+			errs = append(errs, fmt.Errorf("sip.tls_ca: no certificate in %s", c.TLSCA))
+		}
+	}
 	for _, u := range c.Users {
 		out.Users = append(out.Users, sip.User{Name: u.Name, Password: u.Password, Role: mixer.Role(u.Role)})
 	}
@@ -243,7 +259,7 @@ type phoneLegs struct{ transport *rtp.Transport }
 // New implements sip.Legs. The leg itself is made with the first offer, ours or
 // the peer's.
 func (p phoneLegs) New(_ context.Context, o sip.LegOptions) (sip.Leg, error) {
-	l := &phoneLeg{transport: p.transport, allow: o.Allow, digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &phoneLeg{transport: p.transport, allow: o.Allow, secure: o.Secure, digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
 	if !o.Local.IsUnspecified() {
 		l.local = o.Local.String()
 	}
@@ -255,6 +271,7 @@ type phoneLeg struct {
 	transport *rtp.Transport
 	local     string
 	allow     func(netip.Addr) error
+	secure    bool
 	digits    chan rune
 	keyframes chan struct{}
 	done      chan struct{}
@@ -268,7 +285,12 @@ type phoneLeg struct {
 }
 
 func (l *phoneLeg) params() rtp.Params {
+	var policy rtp.Policy // the configured one
+	if l.secure {
+		policy = rtp.Required
+	}
 	return rtp.Params{
+		SRTP: policy,
 		Digit: func(_ *rtp.Leg, key byte) {
 			select {
 			case l.digits <- rune(key):

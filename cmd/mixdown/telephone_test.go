@@ -158,7 +158,11 @@ snd_path %s
 			t.Fatal(err)
 		}
 	}
-	b.cmd = exec.Command("baresip", "-f", b.dir)
+	args := []string{"-f", b.dir}
+	if strings.Contains(p.host, ":") {
+		args = append(args, "-6") // or else its SDP says IPv4
+	}
+	b.cmd = exec.Command("baresip", args...)
 	b.cmd.Stdout, b.cmd.Stderr = b, b
 	keys, err := b.cmd.StdinPipe() // or else it counts no pictures
 	if err != nil {

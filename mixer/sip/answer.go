@@ -118,7 +118,7 @@ func (c *call) describe(offer string, late bool) (string, error) {
 		if c.e.browsers != nil && isWebRTC([]byte(offer)) {
 			return c.browse(offer)
 		}
-		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Allow: c.mediaAllowed()})
+		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Allow: c.mediaAllowed(), Secure: c.secureMedia()})
 		if err != nil {
 			return "", err
 		}
@@ -151,6 +151,10 @@ func (c *call) mediaAllowed() func(netip.Addr) error {
 		return fmt.Errorf("%w: media to %v for a call from %v, which is no trunk and has not logged in", mixer.ErrBadOffer, a, from)
 	}
 }
+
+// secureMedia reports whether the call is one by TLS where its media has to be
+// encrypted, too: the keys in its SDP are hidden then.
+func (c *call) secureMedia() bool { return c.e.cfg.SecureMedia && c.dialog.via == "TLS" }
 
 // browse makes a browser's offer a session of the WebRTC transport.
 func (c *call) browse(offer string) (string, error) {

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,10 @@ type Config struct {
 	Addr    string      // HOST:PORT of UDP and TCP; empty for none
 	TLSAddr string      // HOST:PORT of SIP over TLS; empty for none
 	TLS     *tls.Config // needed with TLSAddr
+	// Roots checks those who are called by TLS; nil: the system's authorities.
+	Roots *x509.CertPool
+	// SecureMedia refuses calls by TLS whose media would go in the clear.
+	SecureMedia bool
 	// Address is how the world reaches this machine; not valid: each peer is told the
 	// address that the way to it begins at.
 	Address netip.Addr

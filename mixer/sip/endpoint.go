@@ -11,6 +11,7 @@ package sip
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -111,7 +112,7 @@ func (e *Endpoint) open() error {
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
 		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet),
 			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {})),
-		sipgo.WithUserAgenTLSConfig(clientTLS(e.cfg.TLS)),
+		sipgo.WithUserAgenTLSConfig(clientTLS(e.cfg.TLS, e.cfg.Roots)),
 	)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
@@ -153,14 +154,18 @@ func (e *Endpoint) open() error {
 	return nil
 }
 
-// clientTLS is how this server calls others over TLS: it checks them by the
-// system's authorities, and shows its own certificate if asked.
-func clientTLS(c *tls.Config) *tls.Config {
-	if c == nil {
-		return nil
+// clientTLS is how this server calls others over TLS: it checks them by roots,
+// and shows its own certificate if asked.
+func clientTLS(own *tls.Config, roots *x509.CertPool) *tls.Config {
+	c := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if own != nil {
+		c.Certificates = own.Certificates
+		if own.GetCertificate != nil {
+			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return own.GetCertificate(&tls.ClientHelloInfo{})
+			}
+		}
 	}
-	c = c.Clone()
-	c.NextProtos = nil
 	return c
 }
 

@@ -22,6 +22,8 @@ type LegOptions struct {
 	// Allow judges where the peer wants its media sent; nil: anywhere. A stranger's
 	// call must not turn a stream on somebody else.
 	Allow func(netip.Addr) error
+	// Secure wants media encrypted, or no call.
+	Secure bool
 }
 
 // Leg is the media side of one call. Its methods may be called from any
