@@ -144,6 +144,14 @@ func (p *Playout) SenderReport(ntp uint64, rtpTime uint32, now time.Time) {
 	p.clock.Report(ntp, rtpTime, now)
 }
 
+// Captured is when the sound of a timestamp was captured, on this machine's
+// clock; zero while that is unknown.
+func (p *Playout) Captured(timestamp uint32) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clock.Time(timestamp)
+}
+
 // Stats returns the counts so far.
 func (p *Playout) Stats() PlayoutStats {
 	p.mu.Lock()

@@ -29,7 +29,8 @@ type recordee struct {
 	mu sync.Mutex // of lines: both kinds come on goroutines of their own
 }
 
-// line puts RTP timestamps on this machine's clock by what came in fastest.
+// line puts RTP timestamps on this machine's clock: by sender reports, which say
+// what was captured together, and before there are any by what came in fastest.
 type line struct {
 	known  bool
 	first  uint32
@@ -49,7 +50,11 @@ func (l *line) place(u codec.Unit) time.Time {
 	if o := u.Arrived.Add(-d); o.Before(l.offset) || o.Sub(l.offset) > time.Second {
 		l.offset = o // came faster than all before; or the sender began anew
 	}
-	if at := l.offset.Add(d); at.After(l.at) {
+	at := l.offset.Add(d)
+	if !u.Captured.IsZero() {
+		at = u.Captured
+	}
+	if at.After(l.at) {
 		l.at = at
 	} else {
 		l.at = l.at.Add(time.Millisecond)

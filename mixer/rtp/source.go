@@ -72,12 +72,14 @@ func (l *Leg) media(n *line, a *agreement, p *rtp.Packet, now time.Time) {
 	l.source.mu.Lock()
 	v := l.source.voice
 	l.source.mu.Unlock()
+	at := l.source.pub.Load()
 	switch {
-	case v == nil || l.source.pub.Load() == nil: // nobody listens
+	case v == nil || at == nil: // nobody listens
 	case noise:
 		v.PushNoise(p, now)
 	default:
 		v.Push(by, p, nil, -127, now)
+		v.Show(at.pub, by, p, now)
 	}
 }
 

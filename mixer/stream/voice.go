@@ -4,6 +4,7 @@
 package stream
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,26 @@ func (v *Voice) Push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level
 	playout := v.playout
 	v.mu.Unlock()
 	playout.PushCopies(p, copies, level, now)
+}
+
+// tapped is a room's Publication that shows sound as it came in.
+type tapped interface {
+	Tapped() bool
+	WriteSound(u codec.Unit)
+}
+
+// Show gives a packet that was pushed to who taps pub, with its time of capture.
+func (v *Voice) Show(pub any, c *codec.Codec, p *rtp.Packet, now time.Time) {
+	t, ok := pub.(tapped)
+	if !ok || !t.Tapped() || len(p.Payload) == 0 {
+		return
+	}
+	v.mu.Lock()
+	captured := v.playout.Captured(p.Timestamp)
+	v.mu.Unlock()
+	t.WriteSound(codec.Unit{
+		Codec: c, Data: slices.Clone(p.Payload), Keyframe: true, Timestamp: p.Timestamp, Arrived: now, Captured: captured,
+	})
 }
 
 // PushNoise takes a packet that says how a pause sounds (RFC 3389).

@@ -1,7 +1,6 @@
 package webrtc
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -216,7 +215,7 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, siz
 	hole := int16(p.SequenceNumber-uint16(t.Highest())) > 1
 	was := t.SSRC
 	ok := t.Admit(c, p, now)
-	tap, _ := s.pub.(tapped)
+	pub := s.pub
 	s.uplink.received(size)
 	if ok {
 		if t.SSRC != was {
@@ -225,9 +224,6 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, siz
 		s.uplink.sound(t.Transit().Seconds())
 	}
 	s.mu.Unlock()
-	if ok && tap != nil && tap.Tapped() {
-		tap.WriteSound(codec.Unit{Codec: c, Data: slices.Clone(p.Payload), Keyframe: true, Timestamp: p.Timestamp, Arrived: now})
-	}
 	if !ok {
 		s.peer.meter.badStream.Inc()
 		return
@@ -240,15 +236,10 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, siz
 		}
 	}
 	s.voice.Push(c, p, copies, level, now)
+	s.voice.Show(pub, c, p, now)
 	if hole && s.audio.nack {
 		s.rouse() // sound waits too shortly to wait for the next tick
 	}
-}
-
-// tapped is a Publication that shows sound as it came in.
-type tapped interface {
-	Tapped() bool
-	WriteSound(u codec.Unit)
 }
 
 // record notes a packet's arrival for transport-wide feedback
