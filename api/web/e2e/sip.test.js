@@ -4,24 +4,29 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { Baresip } from "./lib/baresip.js";
 import { launch, PageServer } from "./lib/browser.js";
 import { Peer, Phone, voices } from "./lib/peer.js";
-import { Server } from "./lib/server.js";
+import { freePort, Server } from "./lib/server.js";
 import { until } from "./lib/until.js";
 
 /** @type {Server} */ let server;
 /** @type {PageServer} */ let pages;
 /** @type {import("playwright-core").Browser} */ let browser;
+/** @type {Baresip | undefined} */ let phone;
 let dir = "";
+let port = 0;
 
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), "mixdown-sip-"));
-  await writeFile(join(dir, "mixdown.yaml"), "sip: {ws_path: /sip}\n");
+  port = await freePort(true);
+  await writeFile(join(dir, "mixdown.yaml"), `sip: {ws_path: /sip, addr: "127.0.0.1:${port}", dial_out: {allow: ["*@127.0.0.1"]}}\n`);
   server = await Server.start("--config", join(dir, "mixdown.yaml"));
   pages = await PageServer.start();
   browser = await launch();
 });
 after(async () => {
+  await phone?.stop();
   await browser?.close();
   await pages?.stop();
   await server?.stop();
@@ -107,5 +112,34 @@ test("SIP.js calls a room, is seen and heard, holds, presses keys, and hangs up"
   const id = (await until("Bob is back", member, { show: state })).id;
   await server.rest("DELETE", `/rooms/${room}/participants/${id}`);
   await until("Bob hears of it", async () => !(await again.up()));
+  await ada.leave();
+});
+
+test("a telephone with a camera is seen and heard by a browser, and hears it, not itself", async () => {
+  const room = "phone";
+  const { pin } = await server.room(room);
+  const ada = await Peer.join(browser, pages.url, server, { id: "ada", room, voice: voices.ada });
+  phone = await Baresip.start(voices.cleo);
+  const state = () => server.rest("GET", `/rooms/${room}/state`);
+  const member = async () => (await state()).participants.find((/** @type {any} */ p) => p.name === "cleo" && p.video && p.audio);
+  // Refused while the machine is too busy for newcomers.
+  let dialled = 0;
+  await until("the telephone is in the room", async () => {
+    if (await member()) return true;
+    if (Date.now() - dialled > 10_000) {
+      await phone?.tell("hangup").catch(() => {});
+      await phone?.tell("dial", `sip:${room}@127.0.0.1:${port};pin=${pin}`);
+      dialled = Date.now();
+    }
+    return false;
+  }, { show: () => phone?.log.slice(-2000), every: 500, limit: 60_000 });
+  await sees(ada, "cleo");
+  await hears(ada, "cleo", true);
+  await hears(ada, "ada", false);
+  await new Promise((resolve) => setTimeout(resolve, 2000)); // that it writes down
+  const [other, own] = await phone.stop(voices.ada.tone, voices.cleo.tone);
+  assert.ok(other > loud, `the telephone hears Ada at ${other} dB`);
+  assert.ok(own < quiet + 5, `the telephone hears itself at ${own} dB`);
+  await until("the telephone is gone", async () => (await state()).participants.length === 1, { show: state });
   await ada.leave();
 });
