@@ -236,12 +236,7 @@ func (p *tape) refusals(t *testing.T, id string) {
 	t.Helper()
 	const all = "/api/v1/rooms/a/recordings"
 	one := all + "/" + id
-	for _, c := range []struct {
-		method, path, room string
-		role               mixer.Role
-		body               string
-		want               int
-	}{
+	p.answers(t, []asked{
 		{"POST", all, "a", mixer.Participant, "{}", 403},
 		{"POST", all, "a", mixer.Viewer, "{}", 403},
 		{"POST", all, "b", mixer.Host, "{}", 403},
@@ -268,9 +263,73 @@ func (p *tape) refusals(t *testing.T, id string) {
 		{"POST", all, "a", mixer.Host, `{"width":641}`, 400},
 		{"POST", all, "a", mixer.Host, `{"split":1}`, 400},
 		{"POST", all, "a", mixer.Host, `{"bitrate":-1}`, 400},
-	} {
+	})
+}
+
+// asked is a request, by whom of which room, and the status that answers it.
+type asked struct {
+	method, path, room string
+	role               mixer.Role
+	body               string
+	want               int
+}
+
+// answers makes requests one by one.
+func (p *tape) answers(t *testing.T, all []asked) {
+	t.Helper()
+	for _, c := range all {
 		if got := p.call(c.method, c.path, c.room, c.role, c.body, nil); got != c.want {
 			t.Errorf("%s %s by %s of %s %s: %d, want %d", c.method, c.path, c.role, c.room, c.body, got, c.want)
 		}
+	}
+}
+
+// TestInputsAndOutputsRefused asks for what only hosts may, and for addresses that
+// nobody may.
+func TestInputsAndOutputsRefused(t *testing.T) {
+	p := newTape(t)
+	p.start()
+	defer func() { p.kill() }()
+	const inputs, outputs, speech = "/api/v1/rooms/a/inputs", "/api/v1/rooms/a/outputs", "/api/v1/rooms/a/announcements"
+	var out mixer.OutputState
+	if got := p.call("POST", outputs, "a", mixer.Host, `{"format":"hls"}`, &out); got != 201 {
+		t.Fatalf("an output by a host: %d", got)
+	}
+	one := outputs + "/" + out.ID
+	var all []asked
+	for _, who := range []asked{{room: "a", role: mixer.Participant}, {room: "a", role: mixer.Viewer}, {room: "b", role: mixer.Host}} {
+		for _, q := range []asked{
+			{method: "POST", path: inputs, body: `{"url":"https://example.org/film.mp4"}`},
+			{method: "GET", path: inputs},
+			{method: "PATCH", path: inputs + "/x", body: `{"paused":true}`},
+			{method: "DELETE", path: inputs + "/x"},
+			{method: "POST", path: speech, body: `{"text":"hello"}`},
+			{method: "POST", path: outputs, body: `{"format":"hls"}`},
+			{method: "GET", path: outputs},
+			{method: "GET", path: one},
+			{method: "DELETE", path: one},
+		} {
+			q.room, q.role, q.want = who.room, who.role, 403
+			if q.method == "GET" && q.path == inputs && who.room == "a" {
+				continue // what is played is in the state that all have
+			}
+			all = append(all, q)
+		}
+	}
+	// Another room's host finds nothing of this one under its own.
+	all = append(all, asked{"DELETE", "/api/v1/rooms/b/outputs/" + out.ID, "b", mixer.Host, "", 404})
+	for _, to := range []string{
+		"http://127.0.0.1:" + strconv.Itoa(p.httpNum) + "/metrics", "http://localhost/", "http://[::1]/", "http://0.0.0.0/",
+		"http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[::ffff:127.0.0.1]/",
+		"rtmp://127.0.0.1/live", "rtsp://127.0.0.1/x", "srt://127.0.0.1:9000", "https://192.168.1.1/x.m3u8",
+	} {
+		all = append(all, asked{"POST", inputs, "a", mixer.Host, `{"url":"` + to + `"}`, 403})
+	}
+	for _, body := range []string{`{"url":"file:///etc/passwd"}`, `{"url":"concat:a|b"}`, `{"url":"gopher://example.org/"}`, `{"url":"http://2130706433/"}`, `{}`} {
+		all = append(all, asked{"POST", inputs, "a", mixer.Host, body, 422})
+	}
+	p.answers(t, all)
+	if got := p.call("GET", one, "a", mixer.Host, "", nil); got != 200 {
+		t.Errorf("the output after all that: %d", got)
 	}
 }
