@@ -143,3 +143,49 @@ test("a telephone with a camera is seen and heard by a browser, and hears it, no
   await until("the telephone is gone", async () => (await state()).participants.length === 1, { show: state });
   await ada.leave();
 });
+
+test("a host calls a telephone from the page", async () => {
+  const made = await server.room("office");
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+  await page.goto(`${server.url}/r/office#${made.host_key}`);
+  await page.getByTestId("name").fill("Hanna");
+  // Refused while the machine is too busy for newcomers.
+  await until("Hanna is in", async () => {
+    if (await page.getByTestId("people-button").isVisible()) return true;
+    if (await page.getByTestId("join").isEnabled()) await page.getByTestId("join").click().catch(() => {});
+    return false;
+  }, { every: 1000, limit: 60_000 });
+  await page.getByTestId("people-button").click();
+  const dial = async (/** @type {string} */ to) => {
+    await page.getByLabel("Address or number").fill(to);
+    await page.getByLabel("Name on the tile").fill("Berlin");
+    await page.getByTestId("call").click();
+  };
+  const calls = page.getByTestId("phone-call");
+  const last = async () => ((await calls.count()) ? calls.last().innerText() : "");
+  const shows = (/** @type {RegExp} */ what) => until(`the page shows ${what}`, async () => what.test(await last()), { show: last });
+
+  await dial("sip:room@elsewhere.example");
+  await until("who may not be called is said so", async () => /elsewhere|allow/i.test((await page.getByTestId("call-trouble").textContent()) ?? ""));
+  assert.equal(await calls.count(), 0);
+
+  phone = await Baresip.start(voices.cleo);
+  const to = `sip:cleo@127.0.0.1:${phone.port}`;
+  await dial(to);
+  await shows(/Berlin[^]*Ringing/);
+  assert.equal(await page.getByTestId("call-to").inputValue(), "");
+  await phone.tell("hangup");
+  await shows(/Failed: .*\(4\d\d\)|Failed: .*\(6\d\d\)/);
+
+  await dial(to);
+  await shows(/Ringing/);
+  await phone.tell("accept");
+  await shows(/In the room/);
+  await until("the telephone is among the people", async () => (await server.participants("office")).some((p) => p.name === "Berlin"));
+  await page.getByRole("button", { name: "Hang up Berlin" }).click();
+  await shows(/Ended/);
+  await until("the telephone hears of it", () => /session closed|terminated/.test(phone?.log.split("answered").pop() ?? ""));
+  await phone.stop();
+  phone = undefined;
+  await page.getByTestId("leave").click();
+});

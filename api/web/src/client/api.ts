@@ -24,6 +24,7 @@ export class Api {
       ice_servers: p.ice_servers ?? [],
       tiers: p.tiers ?? [],
       low_data: p.low_data ?? "",
+      calls: p.calls ?? false,
     };
   }
 
@@ -50,6 +51,16 @@ export class Api {
     for (const { id, state } of (await res.json()) as { id: string; state: string }[]) {
       if (state === "recording" || state === "paused") await this.call(place, "POST", `${all}/${encodeURIComponent(id)}/stop`);
     }
+  }
+
+  /** Calls a telephone, whose tile shall have a name; a host's right. How it goes on is in the State. */
+  async dial(place: Place, to: string, name: string): Promise<void> {
+    await this.call(place, "POST", `${this.room(place.room)}/calls`, name ? { to, name } : { to });
+  }
+
+  /** Hangs up a call of the room; a host's right. */
+  async hangup(place: Place, id: string): Promise<void> {
+    await this.call(place, "DELETE", `${this.room(place.room)}/calls/${encodeURIComponent(id)}`);
   }
 
   private room(room: string): string {

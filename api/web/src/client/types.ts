@@ -29,6 +29,17 @@ export interface Member {
   ask?: Ask;
 }
 
+/** A telephone call of the room. */
+export interface Call {
+  id: string;
+  outgoing: boolean; // placed from the room
+  state: "dialing" | "ringing" | "asking" | "connected" | "held" | "ended";
+  peer: string; // its address, or number
+  name: string;
+  code?: number; // status of RFC 3261 that it ended with
+  reason?: string; // why it ended
+}
+
 /** All that a member of a room may know of it. It comes whole each time. */
 export interface State {
   room: string;
@@ -37,6 +48,7 @@ export interface State {
   speaker?: string;
   recording?: boolean; // somebody keeps what is seen and heard
   streaming?: boolean; // or sends it on
+  calls?: Call[]; // oldest first; those placed from the room for a moment after their end
 }
 
 /** The answer to a join. */
@@ -50,4 +62,5 @@ export interface Place {
   ice_servers: RTCIceServer[];
   tiers: string[]; // names of the ladder, best first
   low_data: string; // that of them which is for who wants to spend little
+  calls: boolean; // we may call telephones
 }

@@ -35,6 +35,7 @@ export class Model {
   readonly me = computed(() => self(this.view.value));
   readonly recording = computed(() => this.view.value?.state.recording ?? false);
   readonly streaming = computed(() => this.view.value?.state.streaming ?? false);
+  readonly calls = computed(() => this.view.value?.state.calls ?? []);
   readonly people = computed(() => this.view.value?.state.participants ?? []);
 
   readonly client: Client;
@@ -102,6 +103,27 @@ export class Model {
     if (!place) return;
     try {
       await (action === "remove" ? api.remove(place, id) : api.mute(place, id, action === "mute"));
+    } catch (err) {
+      this.trouble.value = (err as Error).message;
+    }
+  }
+
+  /** Calls a telephone; what is wrong with that is the answer. */
+  async dial(to: string, name: string): Promise<string> {
+    const { api, place } = this.client;
+    try {
+      if (place) await api.dial(place, to, name);
+      return "";
+    } catch (err) {
+      return (err as Error).message;
+    }
+  }
+
+  /** Hangs up a call; a refusal is shown. */
+  async hangup(id: string): Promise<void> {
+    const { api, place } = this.client;
+    try {
+      if (place) await api.hangup(place, id);
     } catch (err) {
       this.trouble.value = (err as Error).message;
     }

@@ -1,4 +1,5 @@
 import type { Member } from "../client/index.ts";
+import { Calls } from "./calls.tsx";
 import { Icon } from "./icons.tsx";
 import type { Model } from "./model.ts";
 
@@ -39,6 +40,7 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
           </li>
         ))}
       </ul>
+      {host && model.client.place?.calls && <Calls model={model} />}
     </aside>
   );
 }
