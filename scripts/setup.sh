@@ -17,7 +17,7 @@ speech=(ffmpeg espeak-ng fonts-dejavu-core fonts-noto-core curl)
 others=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good linux-perf)
 browsers=(chromium firefox-esr libnss3-tools openssl iproute2 nftables)
 servers=(pebble nginx libnginx-mod-rtmp) # an ACME server and an RTMP server for tests
-telephones=(baresip-core baresip-ffmpeg sip-tester kamailio)
+telephones=(baresip-core baresip-ffmpeg sip-tester kamailio tcpdump)
 case $stage in
   build) ;;
   run)   packages+=("${speech[@]}") ;;

@@ -62,6 +62,7 @@ func main() {
 	rooms := flag.String("rooms", "1x50,10x3,10x3@360p", "rooms and bots in each, and the tier these ask for, one measurement of the server over -long each; empty for none")
 	flag.DurationVar(&cfg.Long, "long", 30*time.Second, "time that CPU, gaps and memory of -rooms are measured over")
 	flag.StringVar(&cfg.Keep, "keep", "", "file to add results to and make the report from, so that a long measurement can be made in pieces")
+	legs := flag.String("legs", "", "numbers of plain RTP legs in a room; these alone are measured then, and a table is printed for docs/legs.md")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -81,9 +82,13 @@ func main() {
 	flagged("rooms", e)
 	cfg.Contestants, e = names(*contestants)
 	flagged("contestants", e)
+	legSizes, e := numbers(*legs)
+	flagged("legs", e)
 	if err == nil {
 		if n, bad := strconv.Atoi(flag.Arg(1)); flag.NArg() == 2 && bad == nil && n > 0 { // a child of contest
 			err = part(ctx, flag.Arg(0), n)
+		} else if len(legSizes) > 0 {
+			err = measureLegs(ctx, cfg, legSizes, os.Stdout)
 		} else {
 			err = run(ctx, cfg, *viewers)
 		}

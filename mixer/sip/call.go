@@ -169,6 +169,9 @@ func (c *call) take(req *sip.Request, tx sip.ServerTransaction) {
 
 func (c *call) run() {
 	defer close(c.gone)
+	defer func() { // the call is remembered for a while, its media and messages need not be
+		c.leg, c.server, c.client = nil, pending{}, attempts{}
+	}()
 	if c.outgoing {
 		c.dial()
 	}

@@ -39,7 +39,7 @@ func TestCallsASecond(t *testing.T) {
 		dir := t.TempDir()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(calls)*time.Second/rate+30*time.Second)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, "sipp", l.Addr().String(), "-sf", scenario, "-i", "127.0.0.1", "-r", strconv.Itoa(rate), "-m", strconv.Itoa(calls),
+		cmd := exec.CommandContext(ctx, "sipp", l.Addr().String(), "-sf", scenario, "-s", "demo", "-i", "127.0.0.1", "-r", strconv.Itoa(rate), "-m", strconv.Itoa(calls),
 			"-nostdin", "-trace_stat", "-stf", filepath.Join(dir, "stat.csv"), "-recv_timeout", "5000")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TERM=dumb")
 		if out, err := cmd.CombinedOutput(); err != nil {
