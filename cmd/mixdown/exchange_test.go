@@ -173,6 +173,7 @@ func authority(t *testing.T) (ca, cert, key, both string) {
 // one that would send in the clear refused. A telephone whose certificate
 // nobody vouches for is not called.
 func TestTelephonesEncrypted(t *testing.T) {
+	t.Parallel()
 	ca, cert, key, both := authority(t)
 	_, _, _, forged := authority(t)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -213,6 +214,7 @@ func TestTelephonesEncrypted(t *testing.T) {
 // TestTelephonesPIN has a telephone asked for a PIN: wrong once, then right; then
 // wrong three times.
 func TestTelephonesPIN(t *testing.T) {
+	t.Parallel()
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	x := newExchange(t, map[string]any{"sip.addr": at})
 	var made struct{ PIN string }
@@ -275,6 +277,7 @@ func (x *exchange) metric(name string) (v float64) {
 // TestTelephonesIPv6 has a telephone, and ffmpeg as legs of plain RTP, in a room
 // by IPv6 only.
 func TestTelephonesIPv6(t *testing.T) {
+	t.Parallel()
 	needs(t, "ffmpeg")
 	if c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv6loopback}); err != nil {
 		t.Skip("no IPv6: ", err)

@@ -71,6 +71,7 @@ func kamailio(t *testing.T, at, server string) {
 // the server register there, a telephone calls a room, another one the lobby,
 // and a room calls a telephone. Strangers cannot call past it.
 func TestKamailio(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("baresip"); err != nil {
 		t.Skip("no baresip; scripts/setup.sh test installs it")
 	}

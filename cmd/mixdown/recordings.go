@@ -116,7 +116,7 @@ func startWebhooks(cfg Config, log *slog.Logger) (*webhook.Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhooks.allow: %w", err)
 	}
-	hooks, err := webhook.New(webhook.Config{URLs: cfg.Webhooks.URLs, Secret: cfg.Webhooks.Secret, Rules: rules, Log: log})
+	hooks, err := webhook.New(webhook.Config{URLs: cfg.Webhooks.URLs, Secret: cfg.Webhooks.Secret, Rules: rules, Folder: filepath.Join(cfg.DataDir, "webhooks"), Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("webhooks.%w", err)
 	}

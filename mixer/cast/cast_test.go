@@ -3,8 +3,11 @@ package cast
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -220,6 +223,52 @@ func (s *stage) nginx(port int) (stop func()) {
 	return s.spawn("nginx", "-p", s.dir, "-c", s.file("nginx.conf"))
 }
 
+// secured has TLS before servers of this machine, as a provider's balancer has: it
+// returns a port for each of theirs. It ends with the test.
+func secured(t *testing.T, cert tls.Certificate, ports ...int) (secure []int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait) // runs after the listeners' ends
+	for _, port := range ports {
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		secure = append(secure, l.Addr().(*net.TCPAddr).Port)
+		wg.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				wg.Go(func() { join(c, port) })
+			}
+		})
+	}
+	return secure
+}
+
+// join passes on what a client and the server at a port say, until one hangs up.
+func join(c net.Conn, port int) {
+	defer c.Close()
+	d, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return // the server is down
+	}
+	defer d.Close()
+	done := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
+		go func() {
+			io.Copy(way[0], way[1])
+			way[0].Close()
+			done <- struct{}{}
+		}()
+	}
+	<-done
+	<-done
+}
+
 // TestOutputs sends one programme to all kinds of targets, kills each and starts it
 // again, and looks at what arrived.
 func TestOutputs(t *testing.T) {
@@ -227,9 +276,15 @@ func TestOutputs(t *testing.T) {
 	if _, err := os.Stat(rtmpModule); err != nil {
 		t.Skip("no RTMP server here: ", err)
 	}
-	s := newStage(t, nil, "127.0.0.1")
+	known := httptest.NewTLSServer(nil) // for its certificate
+	known.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(known.Certificate())
+	s := newStage(t, func(c *Config) { c.Roots = roots }, "127.0.0.1")
 	s.play()
 	rtmpPort, srtPort, rtpPort, callPort, rtspPort := freePort(t, "tcp"), freePort(t, "udp"), freePort(t, "udp"), freePort(t, "udp"), freePort(t, "tcp")
+	behindPort := freePort(t, "tcp")
+	secure := secured(t, known.TLS.Certificates[0], rtmpPort, behindPort)
 	receive := func(name string, args ...string) func() {
 		return s.spawn("ffmpeg", append(append([]string{"-y", "-v", "error", "-analyzeduration", "500000"}, args...), "-c", "copy", s.file(name))...)
 	}
@@ -238,6 +293,8 @@ func TestOutputs(t *testing.T) {
 	call := s.start(mixer.OutputRequest{URL: fmt.Sprintf("srt://:%d?mode=listener", callPort)})
 	rtp := s.start(mixer.OutputRequest{URL: fmt.Sprintf("rtp://127.0.0.1:%d", rtpPort)})
 	rtsp := s.start(mixer.OutputRequest{URL: fmt.Sprintf("rtsp://127.0.0.1:%d/x", rtspPort)})
+	rtmps := s.start(mixer.OutputRequest{URL: fmt.Sprintf("rtmps://127.0.0.1:%d/live", secure[0]), Key: "secured"})
+	rtsps := s.start(mixer.OutputRequest{URL: fmt.Sprintf("rtsps://127.0.0.1:%d/x", secure[1])})
 	hls := s.start(mixer.OutputRequest{Format: "hls"})
 	ts := s.start(mixer.OutputRequest{Format: "mpegts"})
 
@@ -262,8 +319,9 @@ func TestOutputs(t *testing.T) {
 			receive("call"+round+".ts", "-i", fmt.Sprintf("srt://127.0.0.1:%d?mode=caller", callPort)),
 			receive("rtp"+round+".mkv", "-protocol_whitelist", "file,rtp,udp", "-i", s.file("x.sdp")),
 			receive("rtsp"+round+".ts", "-rtsp_flags", "listen", "-i", fmt.Sprintf("rtsp://127.0.0.1:%d/x", rtspPort)),
+			receive("rtsps"+round+".ts", "-rtsp_flags", "listen", "-i", fmt.Sprintf("rtsp://127.0.0.1:%d/x", behindPort)),
 		}
-		for _, id := range []string{rtmp, srt, call, rtsp} {
+		for _, id := range []string{rtmp, srt, call, rtsp, rtmps, rtsps} {
 			st := s.until(id, 15*time.Second, live)
 			if strings.Contains(fmt.Sprint(st), "sekret") || strings.Contains(fmt.Sprint(st), "0123456789ab") {
 				t.Errorf("the state tells a key: %+v", st)
@@ -273,22 +331,24 @@ func TestOutputs(t *testing.T) {
 		for _, stop := range stops {
 			stop()
 		}
-		for _, id := range []string{rtmp, srt, rtsp} {
+		for _, id := range []string{rtmp, srt, rtsp, rtmps, rtsps} {
 			s.until(id, 15*time.Second, func(st mixer.OutputState) bool { return st.State == mixer.OutputReconnecting })
 		}
 	}
 	cancel()
 	wg.Wait()
 	os.WriteFile(s.file("fetched.ts"), fetched.Bytes(), 0o600)
-	for _, file := range []string{"srt1.ts", "srt2.ts", "call1.ts", "call2.ts", "rtsp1.ts", "rtsp2.ts", "fetched.ts"} {
+	for _, file := range []string{"srt1.ts", "srt2.ts", "call1.ts", "call2.ts", "rtsp1.ts", "rtsp2.ts", "rtsps1.ts", "rtsps2.ts", "fetched.ts"} {
 		s.good(s.file(file), 2*time.Second)
 	}
-	recorded, _ := filepath.Glob(s.file("sekret-*.flv"))
-	if len(recorded) != 2 {
-		t.Errorf("the RTMP server has %q", recorded)
-	}
-	for _, file := range recorded {
-		s.good(file, 2*time.Second)
+	for _, key := range []string{"sekret", "secured"} {
+		recorded, _ := filepath.Glob(s.file(key + "-*.flv"))
+		if len(recorded) != 2 {
+			t.Errorf("the RTMP server has %q", recorded)
+		}
+		for _, file := range recorded {
+			s.good(file, 2*time.Second)
+		}
 	}
 	for _, file := range []string{"rtp1.mkv", "rtp2.mkv"} {
 		if out := s.run("ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", s.file(file)); out != "h264\naac\n" {

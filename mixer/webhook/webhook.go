@@ -31,6 +31,7 @@ type Config struct {
 	URLs   []string
 	Secret string        // "whsec_" and base64, or base64
 	Rules  outside.Rules // which addresses may be reached
+	Folder string        // where what waits is kept over a restart; empty: nowhere
 	Log    *slog.Logger
 	Pauses []time.Duration // before each further try; nil: as Standard Webhooks suggests, for a day
 }
@@ -56,11 +57,6 @@ type Sender struct {
 	work   sync.WaitGroup
 
 	sent, failed, dropped prometheus.Counter
-}
-
-type message struct {
-	id   string
-	body []byte
 }
 
 // New starts a Sender; with no URLs it does nothing.
@@ -98,12 +94,15 @@ func New(cfg Config) (*Sender, error) {
 	for _, u := range cfg.URLs {
 		q := make(chan message, maxWaiting)
 		s.queues = append(s.queues, q)
-		s.work.Go(func() { s.run(u, q) })
+		w := newWaiting(cfg.Folder, u, cfg.Log)
+		s.work.Go(func() { s.take(q, w) })
+		s.work.Go(func() { s.run(u, w) })
 	}
 	return s, nil
 }
 
-// Close forgets what has not been taken. It may be called twice.
+// Close ends all tries; without a folder, what waits is forgotten. It may be
+// called twice.
 func (s *Sender) Close() error {
 	s.cancel()
 	s.work.Wait()
@@ -127,7 +126,7 @@ func (s *Sender) Send(e mixer.Event) {
 	}
 	id := make([]byte, 16)
 	rand.Read(id)
-	m := message{"msg_" + hex.EncodeToString(id), body}
+	m := message{id: "msg_" + hex.EncodeToString(id), body: body}
 	for _, q := range s.queues {
 		select {
 		case q <- m:
@@ -137,15 +136,48 @@ func (s *Sender) Send(e mixer.Event) {
 	}
 }
 
-// run tells one server, event by event.
-func (s *Sender) run(to string, q chan message) {
+// take puts what is to be told where it waits for one server: writing it down may
+// take a slow disk a while, which Send does not have.
+func (s *Sender) take(q chan message, w *waiting) {
+	keep := func(m message) {
+		if !w.add(m) {
+			s.dropped.Inc()
+		}
+	}
 	for {
 		select {
-		case <-s.ctx.Done():
-			return
 		case m := <-q:
-			s.deliver(to, m)
+			keep(m)
+		case <-s.ctx.Done():
+			for {
+				select {
+				case m := <-q:
+					keep(m)
+				default:
+					return
+				}
+			}
 		}
+	}
+}
+
+// run tells one server, event by event.
+func (s *Sender) run(to string, w *waiting) {
+	for {
+		m, ok := w.first()
+		if !ok {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-w.wake:
+			}
+			continue
+		}
+		s.deliver(to, m)
+		if s.ctx.Err() != nil {
+			return // perhaps not told, so it stays
+		}
+		w.drop()
 	}
 }
 
