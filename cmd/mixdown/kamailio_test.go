@@ -1,39 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"mixdown/api"
-	"mixdown/mixer"
 )
-
-// safeBuffer is written by a process and read by the test.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
 
 // kamailio runs deploy/kamailio.cfg at an address in front of a server.
 func kamailio(t *testing.T, at, server string) {
@@ -72,54 +48,24 @@ func kamailio(t *testing.T, at, server string) {
 // and a room calls a telephone. Strangers cannot call past it.
 func TestKamailio(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("baresip"); err != nil {
-		t.Skip("no baresip; scripts/setup.sh test installs it")
-	}
-	if _, err := exec.LookPath("kamailio"); err != nil {
-		t.Skip("no kamailio; scripts/setup.sh test installs it")
-	}
+	needs(t, "kamailio")
 	proxy := fmt.Sprintf("127.0.0.2:%d", freePort(t))
 	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	kamailio(t, proxy, server)
-	dir := t.TempDir()
-	r := start(t, map[string]any{
-		"data_dir": dir, "rooms.open": true, "rtc.address": "127.0.0.1", "sip.addr": server,
+	x := newExchange(t, map[string]any{
+		"sip.addr":    server,
 		"sip.callers": "known", "sip.trunks": []string{"127.0.0.2"}, "sip.lobby": []string{"8000"},
 		"sip.registrar.uri": "sip:" + proxy, "sip.registrar.user": "8000", "sip.registrar.password": "mixdown-secret",
 		"sip.dial_out.allow": []string{"*@127.0.0.2"},
 	})
-	base := regexp.MustCompile(`http://[^/\s]+`).FindString(r.out)
-	pair, _, err := api.LoadKeys(filepath.Join(dir, "keys.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := pair.Mint(mixer.Identity{ID: "host", Name: "host", Role: mixer.Host}, api.AnyRoom, time.Now(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	people := func(room string) []mixer.Member {
-		t.Helper()
-		res, body := r.do("GET", base+"/api/v1/rooms/"+room+"/state", token, "")
-		if res.StatusCode == 404 {
-			return nil // not yet
-		}
-		var s mixer.State
-		if err := json.Unmarshal([]byte(body), &s); err != nil {
-			t.Fatalf("%d %s: %v", res.StatusCode, body, err)
-		}
-		return s.Participants
-	}
 	account := func(user string) string {
 		return fmt.Sprintf(`<sip:%s@%s>;auth_pass=%s-secret;regint=60;answermode=auto;audio_codecs=PCMU/8000/1`, user, proxy, user)
 	}
 	// The room that the lobby leads to.
-	res, body := r.do("POST", base+"/api/v1/rooms", token, `{"name":"meeting"}`)
 	var made struct{ PIN string }
-	if err := json.Unmarshal([]byte(body), &made); err != nil || res.StatusCode != 201 || made.PIN == "" {
-		t.Fatalf("%d %s", res.StatusCode, body)
-	}
+	x.post("", `{"name":"meeting"}`, &made)
 	eventually(t, "the server is registered", func() bool {
-		_, text := r.do("GET", base+"/metrics", "", "")
+		_, text := x.do("GET", x.base+"/metrics", "", "")
 		return regexp.MustCompile(`(?m)^mixdown_sip_registered 1`).MatchString(text)
 	})
 
@@ -130,23 +76,21 @@ func TestKamailio(t *testing.T) {
 	}
 	// By name, with a camera.
 	anna.tell("dial", "sip:tea@"+proxy)
-	eventually(t, "Anna's picture", func() bool { p := people("tea"); return len(p) == 1 && p[0].Video && p[0].Width == 640 && p[0].Audio })
+	eventually(t, "Anna's picture", func() bool { p := x.people("tea"); return len(p) == 1 && p[0].Video && p[0].Width == 640 && p[0].Audio })
 	// The room calls.
-	if res, body := r.do("POST", base+"/api/v1/rooms/tea/calls", token, fmt.Sprintf(`{"to":"sip:bob@%s","name":"Bob"}`, proxy)); res.StatusCode != 201 {
-		t.Fatalf("calling: %d %s", res.StatusCode, body)
-	}
-	eventually(t, "Bob is there", func() bool { p := people("tea"); return len(p) == 2 && p[1].Audio && p[1].Name == "Bob" })
+	x.post("/tea/calls", fmt.Sprintf(`{"to":"sip:bob@%s","name":"Bob"}`, proxy), nil)
+	eventually(t, "Bob is there", func() bool { p := x.people("tea"); return len(p) == 2 && p[1].Audio && p[1].Name == "Bob" })
 	eventually(t, "Anna sees pictures", func() bool { return anna.frames() >= 5 })
 	time.Sleep(2 * time.Second) // of sound
 	bob.tell("hangup", "")
-	eventually(t, "Bob is gone", func() bool { return len(people("tea")) == 1 })
+	eventually(t, "Bob is gone", func() bool { return len(x.people("tea")) == 1 })
 	// To the lobby, where mixdown is registered.
 	bob.tell("dial", "sip:8000@"+proxy)
 	eventually(t, "Bob in the lobby", func() bool { return regexp.MustCompile(`(?s)terminated.*Call established`).MatchString(bob.said()) })
 	bob.tell("sndcode", made.PIN+"#")
-	eventually(t, "Bob in the meeting", func() bool { p := people("meeting"); return len(p) == 1 && p[0].Audio })
+	eventually(t, "Bob in the meeting", func() bool { p := x.people("meeting"); return len(p) == 1 && p[0].Audio })
 	anna.tell("hangup", "")
-	eventually(t, "Anna is gone", func() bool { return len(people("tea")) == 0 })
+	eventually(t, "Anna is gone", func() bool { return len(x.people("tea")) == 0 })
 	// Not past it.
 	anna.tell("dial", "sip:tea@"+server)
 	eventually(t, "a stranger is refused", func() bool { return regexp.MustCompile(`403 Forbidden`).MatchString(anna.said()) })
@@ -167,8 +111,5 @@ func TestKamailio(t *testing.T) {
 			t.Errorf("the own tone at %.0f dB", db)
 		}
 	}
-	r.stop()
-	if err := <-r.done; err != nil {
-		t.Error(err)
-	}
+	x.end()
 }

@@ -81,21 +81,28 @@ type bare struct {
 	port int
 	ctrl int
 	cmd  *exec.Cmd
-	mu   sync.Mutex
-	log  bytes.Buffer
+	log  safeBuffer
 }
 
-func (b *bare) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.log.Write(p)
+// safeBuffer is written by a process and read by the test.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
-func (b *bare) said() string {
+func (b *safeBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.log.String()
+	return b.buf.Write(p)
 }
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *bare) said() string { return b.log.String() }
 
 // startBare runs a telephone that speaks with a tone, and writes down what it
 // hears. account is added to its address, such as ";audio_codecs=PCMU".
@@ -163,7 +170,7 @@ snd_path %s
 		args = append(args, "-6") // or else its SDP says IPv4
 	}
 	b.cmd = exec.Command("baresip", args...)
-	b.cmd.Stdout, b.cmd.Stderr = b, b
+	b.cmd.Stdout, b.cmd.Stderr = &b.log, &b.log
 	keys, err := b.cmd.StdinPipe() // or else it counts no pictures
 	if err != nil {
 		t.Fatal(err)

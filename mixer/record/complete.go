@@ -58,8 +58,12 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	return true
 }
 
-// errNothing says that a file holds a header at most.
+// errNothing says that no part of a file plays.
 var errNothing = errors.New("nothing in it plays")
+
+// headerMost is more than any muxer here writes before the first media, in bytes.
+// What does not play and is larger is kept: somebody may know how to read it.
+const headerMost = 4 << 10
 
 // notStored begins the reason of a recording that could not be uploaded.
 const notStored = "not stored: "
@@ -104,7 +108,7 @@ func (r *Recorder) mend(rec mixer.Recording) {
 		if rec.Ended.IsZero() || f.Length == 0 {
 			if d, err := r.remux(dir, f, chapters(moments, time.Since(rec.Started))); err != nil {
 				r.log.Warn("file of a recording not mended", "file", path.Join(dir, f.Name), "size", info.Size(), "error", err)
-				if info.Size() == 0 || errors.Is(err, errNothing) {
+				if info.Size() == 0 || errors.Is(err, errNothing) && info.Size() <= headerMost {
 					_ = r.root.Remove(path.Join(dir, f.Name)) // killed between its header and its first flush
 					continue
 				}

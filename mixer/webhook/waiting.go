@@ -55,10 +55,14 @@ func newWaiting(folder, url string, log *slog.Logger) *waiting {
 	for _, f := range files {
 		_, rest, ok := strings.Cut(f.Name(), "-")
 		id, whole := strings.CutSuffix(rest, suffix)
-		body, err := os.ReadFile(filepath.Join(w.dir, f.Name()))
-		if !ok || !whole || err != nil {
-			_ = os.Remove(filepath.Join(w.dir, f.Name()))
+		if !ok || !whole {
+			_ = os.Remove(filepath.Join(w.dir, f.Name())) // killed within a write
 			continue
+		}
+		body, err := os.ReadFile(filepath.Join(w.dir, f.Name()))
+		if err != nil {
+			log.Error("a webhook that waited is not read", "error", err)
+			continue // the next start may be luckier
 		}
 		w.all = append(w.all, message{id, body, f.Name()})
 	}
