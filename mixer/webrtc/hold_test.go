@@ -15,6 +15,7 @@ func TestHold(t *testing.T) {
 	c := newClient(t, clientConfig{receive: true})
 	c.join(tr, viewer)
 	sub := wait(t, rooms.subs, "subscription")
+	wait(t, sub.keys, "keyframe request at the start") // the sink has its place from then on
 	vp8, pk := tr.codecs[0], new(fakePacketizer)
 	sub.sink.WriteVideo(picture(vp8, pk, 1, 0, true, 500))
 	began := wait(t, c.rtp, "packet").Timestamp

@@ -46,7 +46,7 @@ export class Sync {
   async send({ color, tone, offset }) {
     await this.audio.resume();
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [320, 180];
+    [canvas.width, canvas.height] = [160, 90];
     const to = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     const gain = new GainNode(this.audio, { gain: 0 });
     const out = this.audio.createMediaStreamDestination();
