@@ -23,6 +23,7 @@ const (
 	maxCPU   = .95 // of the cores
 	maxLate  = .3  // of an interval, mean of all clocks
 	calmLate = .1
+	ownLoad  = .5 // of the budget, from where late clocks are also the server's own doing
 )
 
 // maxDoubt bounds how many times dearer than estimated a step back may be
@@ -161,12 +162,13 @@ func (b *budget) settle(demand time.Duration) (after time.Duration, settled bool
 // admit decides whether there is room for newcomers: not while it is too much
 // and nothing is left to save, and then not before it is clearly less. Where
 // nothing has been measured yet, as when all have just come, more may be left
-// than is known.
+// than is known; and where clocks come late while little is spent, others use the
+// machine: the pictures here give way, but one call more would change nothing.
 func (b *budget) admit(u usage, settled bool) {
 	switch {
 	case len(u.options) > 0 || u.demand == 0:
 		b.full = false
-	case b.over >= overPeriods && settled:
+	case b.over >= overPeriods && settled && (u.demand > b.part(ownLoad) || u.cpu > maxCPU):
 		b.full = true
 	case b.over == 0 && u.demand < b.part(aimLoad) && u.cpu < aimLoad && u.late < maxLate:
 		b.full = false

@@ -200,16 +200,22 @@ func TestBudgetLearns(t *testing.T) {
 	}
 }
 
-// Others may use the machine: then clocks come late while little is spent.
+// Others may use the machine: then clocks come late while little is spent, and
+// pictures give way. Newcomers are refused only if much is spent here, too.
 func TestBudgetFollowsClocks(t *testing.T) {
 	p := rooms(2)
 	p.base = 10 * time.Millisecond
 	b := newBudget(10 * p.demand())
 	p.late = .6
 	saved, _ := p.run(b, 60*seconds)
-	if got := steps(saved); len(saved) != len(p.options) || !slices.IsSorted(got) || !b.full {
+	if got := steps(saved); len(saved) != len(p.options) || !slices.IsSorted(got) || b.full {
 		t.Errorf("saved %v, full %v", got, b.full)
 	}
+	p.base = 6 * b.limit / 10
+	if p.run(b, 60*seconds); !b.full {
+		t.Error("newcomers come in, though more than half of the budget is spent and clocks are late")
+	}
+	p.base = 10 * time.Millisecond
 	p.late = .2 // better, not good: nothing moves
 	if saved, back := p.run(b, 60*seconds); len(saved)+len(back) > 0 || b.full {
 		t.Errorf("saved %v, given back %v, full %v", saved, back, b.full)
