@@ -52,10 +52,15 @@ type Rooms interface {
 	Mute(room, id string, audio, video *bool) error
 	SetMedia(room, id string, audio, video *bool) error
 	SetScreen(room, id string, on bool) error
+	SetHand(room, id string, up bool) error
 	Remove(room, id string) error
 	SetTier(room, id, tier string) error
 	SetBitrate(room, tier string, bps int) error
 	SetSound(room string, level, denoise *bool) error
+	SetLayout(room, layout string) error
+	SetLocked(room string, locked bool) error
+	// LockedOut returns mixer.ErrLocked if a lock keeps somebody out.
+	LockedOut(room string, who mixer.Identity) error
 	Tiers() []string
 	LowData() string // the one for who wants to spend little
 	Snapshot(ctx context.Context, room string) (image.Image, error)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,8 +57,9 @@ var opControl = &huma.Operation{
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
-		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
-		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes) and {type: ping}, answered by {type: pong}.",
+		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state, people raise hands and hosts lock the room. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
+		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes), {type: hand, id, raised} (likewise; without id: oneself), {type: layout, layout} and " +
+		"{type: lock, locked} (hosts), and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
 	Security: guarded,
 	Parameters: []*huma.Param{
@@ -98,6 +100,10 @@ type request struct {
 	Video *bool  `json:"video"`
 
 	Screen *bool `json:"screen"`
+
+	Raised *bool  `json:"raised"`
+	Locked *bool  `json:"locked"`
+	Layout string `json:"layout"`
 }
 
 // parseRequest reads one message of a client. Fields it does not know are
@@ -124,8 +130,20 @@ func parseRequest(kind websocket.MessageType, raw []byte) (request, *controlErro
 		if q.ID == "" || q.Audio == nil && q.Video == nil {
 			return q, &controlError{"bad_message", "mute: needs id, and audio or video, true to mute"}
 		}
+	case "hand":
+		if q.Raised == nil {
+			return q, &controlError{"bad_message", "hand: needs raised, true or false"}
+		}
+	case "lock":
+		if q.Locked == nil {
+			return q, &controlError{"bad_message", "lock: needs locked, true or false"}
+		}
+	case "layout":
+		if q.Layout == "" {
+			return q, &controlError{"bad_message", fmt.Sprintf("layout: is empty; name one of %q", mixer.Layouts())}
+		}
 	default:
-		return q, &controlError{"unknown_type", fmt.Sprintf("type %.40q is none of media, tier, mute, ping", q.Type)}
+		return q, &controlError{"unknown_type", fmt.Sprintf("type %.40q is none of media, tier, mute, hand, layout, lock, ping", q.Type)}
 	}
 	return q, nil
 }
@@ -419,6 +437,16 @@ func (s *control) do(q request) error {
 		return nil // repeated when it publishes
 	case "tier":
 		return s.api.setTier(s.room, id, q.Tier)
+	case "hand":
+		q.ID = cmp.Or(q.ID, id)
+		if err := s.api.mayTouch(s.who, s.room, q.ID); err != nil {
+			return err
+		}
+		return rooms.SetHand(s.room, q.ID, *q.Raised)
+	case "lock":
+		return s.api.rule(s.who, s.room, func() error { return rooms.SetLocked(s.room, *q.Locked) })
+	case "layout":
+		return s.api.rule(s.who, s.room, func() error { return rooms.SetLayout(s.room, q.Layout) })
 	default: // mute
 		if err := s.api.mayTouch(s.who, s.room, q.ID); err != nil {
 			return err

@@ -163,6 +163,12 @@ func TestControlCommands(t *testing.T) {
 		{`{"type":"mute","audio":true}`, "bad_message"},
 		{`{"type":"tier","tier":"8k"}`, "bad_request"},
 		{`{"type":"mute","id":"bob","audio":true}`, "forbidden"},
+		{`{"type":"hand"}`, "bad_message"},
+		{`{"type":"hand","id":"bob","raised":false}`, "forbidden"},
+		{`{"type":"lock"}`, "bad_message"},
+		{`{"type":"lock","locked":true}`, "forbidden"},
+		{`{"type":"layout"}`, "bad_message"},
+		{`{"type":"layout","layout":"speaker"}`, "forbidden"},
 	} {
 		ada.send(bad.text)
 		if m := ada.until("error"); m.Error.Code != bad.code || m.Error.Message == "" {
@@ -178,6 +184,7 @@ func TestControlCommands(t *testing.T) {
 	ada.send(`{"type":"media","audio":true,"video":false,"new":1}`)
 	ada.send(`{"type":"tier","tier":"360p"}`)
 	ada.send(`{"type":"mute","id":"ada","audio":true}`)
+	ada.send(`{"type":"hand","raised":true}`)
 	ada.send(`{"type":"ping"}`)
 	ada.until("pong")
 	boss := b.mustDial(url, b.token("boss", mixer.Host, "demo"))
@@ -186,7 +193,15 @@ func TestControlCommands(t *testing.T) {
 	if m := boss.until("error"); m.Error.Code != "not_found" {
 		t.Errorf("muting nobody: %+v", m)
 	}
-	want := []string{"media demo ada true false", "tier demo ada 360p", "mute demo ada true -", "mute demo bob - true", "mute demo none - true"}
+	boss.send(`{"type":"hand","id":"ada","raised":false}`)
+	boss.send(`{"type":"layout","layout":"speaker"}`)
+	boss.send(`{"type":"lock","locked":true}`)
+	boss.send(`{"type":"layout","layout":"mosaic"}`)
+	if m := boss.until("error"); m.Error.Code != "bad_request" {
+		t.Errorf("no such layout: %+v", m)
+	}
+	want := []string{"media demo ada true false", "tier demo ada 360p", "mute demo ada true -", "hand demo ada true", "mute demo bob - true", "mute demo none - true",
+		"hand demo ada false", "layout demo speaker", "lock demo true"}
 	if got := b.rooms.log(); !slices.Equal(got, want) {
 		t.Errorf("calls %q", got)
 	}

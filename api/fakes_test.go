@@ -34,6 +34,7 @@ type fakeRooms struct {
 	rooms  map[string]*fakeRoom
 	calls  []string
 	full   bool
+	locked bool
 	failed error
 }
 
@@ -93,6 +94,9 @@ func (f *fakeRooms) Admit(room string, who mixer.Identity) error {
 	}
 	if who.ID == "one too many" {
 		return fmt.Errorf("room %q: %w", room, mixer.ErrFull)
+	}
+	if who.ID == "locked out" {
+		return fmt.Errorf("room %q: %w", room, mixer.ErrLocked)
 	}
 	return nil
 }
@@ -182,6 +186,30 @@ func (f *fakeRooms) SetMedia(room, id string, audio, video *bool) error {
 
 func (f *fakeRooms) SetScreen(room, id string, on bool) error {
 	return f.on(fmt.Sprintf("screen %s %s %v", room, id, on), room, id)
+}
+
+func (f *fakeRooms) SetHand(room, id string, up bool) error {
+	return f.on(fmt.Sprintf("hand %s %s %v", room, id, up), room, id)
+}
+
+func (f *fakeRooms) SetLayout(room, layout string) error {
+	if !slices.Contains(mixer.Layouts(), layout) {
+		return mixer.ErrNoLayout
+	}
+	return f.on(fmt.Sprintf("layout %s %s", room, layout), room, "")
+}
+
+func (f *fakeRooms) SetLocked(room string, locked bool) error {
+	return f.on(fmt.Sprintf("lock %s %v", room, locked), room, "")
+}
+
+func (f *fakeRooms) LockedOut(room string, who mixer.Identity) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.locked && who.Role != mixer.Host {
+		return fmt.Errorf("room %q: %w", room, mixer.ErrLocked)
+	}
+	return nil
 }
 
 func (f *fakeRooms) Remove(room, id string) error {

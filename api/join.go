@@ -78,6 +78,9 @@ func (a *API) join(ctx context.Context, in *joinInput) (*struct{ Body Place }, e
 	if who.ID == "" {
 		who.ID = "p-" + randomText(9)
 	}
+	if err := a.cfg.Rooms.LockedOut(in.Room, who); err != nil {
+		return nil, a.problem(err)
+	}
 	base, _ := ctx.Value(baseKey).(string)
 	token, err := a.cfg.Keys.Mint(who, in.Room, now, a.cfg.TokenTTL)
 	if err != nil {

@@ -97,7 +97,7 @@ func (a *API) createLeg(ctx context.Context, in *createLegInput) (*legOutput, er
 		return nil, err
 	}
 	b := in.Body
-	who := mixer.Identity{ID: b.Identity, Name: cleanName(b.Name), Role: mixer.Participant}
+	who := mixer.Identity{ID: b.Identity, Name: cleanName(b.Name), Role: mixer.Participant, Invited: true}
 	if who.Name == "" {
 		who.Name = cleanName(who.ID)
 	}

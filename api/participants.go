@@ -36,6 +36,13 @@ type tierInput struct {
 	}
 }
 
+type handInput struct {
+	ParticipantPath
+	Body struct {
+		Raised bool `json:"raised"`
+	}
+}
+
 type memberOutput struct{ Body mixer.Member }
 
 func (a *API) participantRoutes() {
@@ -80,6 +87,17 @@ func (a *API) participantRoutes() {
 				a.hub.end(in.Room, in.ID, mixer.ErrRemoved)
 			}
 			return nil, nil
+		})
+
+	huma.Register(a.rest, operation(http.MethodPut, one+"/hand", "put-hand", "Raise a participant's hand or lower it (a host, or oneself)", guarded, http.StatusNotFound),
+		func(ctx context.Context, in *handInput) (*memberOutput, error) {
+			if err := a.mayTouch(bearer(ctx), in.Room, in.ID); err != nil {
+				return nil, err
+			}
+			if err := a.cfg.Rooms.SetHand(in.Room, in.ID, in.Body.Raised); err != nil {
+				return nil, a.problem(err)
+			}
+			return a.member(in.Room, in.ID)
 		})
 
 	tier := func(ctx context.Context, in *tierInput) (*memberOutput, error) {
@@ -145,11 +163,14 @@ var opSnapshot = &huma.Operation{
 
 func (a *API) snapshot(c *gin.Context) {
 	room := c.Param("room")
-	if _, err := a.authorize(c.GetHeader("Authorization"), c.Query("token"), room); err != nil {
-		a.fail(c, err)
-		return
+	b, err := a.authorize(c.GetHeader("Authorization"), c.Query("token"), room)
+	if err == nil {
+		err = a.exists(room)
 	}
-	if err := a.exists(room); err != nil {
+	if err == nil && !b.Host(room) { // what a room shows is locked, too
+		err = a.cfg.Rooms.LockedOut(room, b.Identity)
+	}
+	if err != nil {
 		a.fail(c, err)
 		return
 	}

@@ -81,6 +81,10 @@ func toProblem(err error) *Problem {
 		return newProblem(http.StatusBadRequest, "%v", err)
 	case errors.Is(err, mixer.ErrNoTier):
 		return newProblem(http.StatusBadRequest, "%v; the join answer and GET /api/v1/rooms/{room} list the tiers", err)
+	case errors.Is(err, mixer.ErrNoLayout):
+		return newProblem(http.StatusBadRequest, "%v", err)
+	case errors.Is(err, mixer.ErrLocked):
+		return newProblem(http.StatusLocked, "%v; ask a host to open it", err)
 	case errors.Is(err, mixer.ErrRefused):
 		return forbidden("%v", err)
 	case errors.Is(err, mixer.ErrBadInput):

@@ -117,6 +117,47 @@ func TestParticipants(t *testing.T) {
 	}
 }
 
+// TestRules changes what a room's hosts decide, and raises hands.
+func TestRules(t *testing.T) {
+	b := newBench(t)
+	b.room("ada", "bob")
+	host, ada := b.token("boss", mixer.Host, "demo"), b.token("ada", mixer.Participant, "demo")
+	const room = "/api/v1/rooms/demo"
+	raise := func(up any) map[string]any { return map[string]any{"raised": up} }
+	b.want(b.do("PUT", room+"/participants/ada/hand", ada, raise(true)), http.StatusOK)
+	b.want(b.do("PUT", room+"/participants/ada/hand", host, raise(false)), http.StatusOK)
+	b.want(b.do("PUT", room+"/participants/bob/hand", ada, raise(false)), http.StatusForbidden)
+	b.want(b.do("PUT", room+"/participants/none/hand", host, raise(false)), http.StatusNotFound)
+	b.want(b.do("PUT", room+"/participants/ada/hand", ada, raise("high")), http.StatusUnprocessableEntity)
+	b.want(b.do("PUT", room+"/layout", host, map[string]any{"layout": "speaker"}), http.StatusNoContent)
+	b.want(b.do("PUT", room+"/layout", ada, map[string]any{"layout": "speaker"}), http.StatusForbidden)
+	b.want(b.do("PUT", room+"/layout", host, map[string]any{"layout": "mosaic"}), http.StatusUnprocessableEntity)
+	b.want(b.do("PUT", room+"/lock", host, map[string]any{"locked": true}), http.StatusNoContent)
+	b.want(b.do("PUT", room+"/lock", ada, map[string]any{"locked": false}), http.StatusForbidden)
+	b.want(b.do("PUT", room+"/lock", host, map[string]any{}), http.StatusUnprocessableEntity)
+	b.want(b.do("PUT", room+"/lock", "", map[string]any{"locked": true}), http.StatusUnauthorized)
+	want := []string{"hand demo ada true", "hand demo ada false", "hand demo none false", "layout demo speaker", "lock demo true"}
+	if got := b.rooms.log(); !slices.Equal(got, want) {
+		t.Errorf("calls %q", got)
+	}
+}
+
+// TestLocked has newcomers refused: they get no token, and see nothing with one
+// from before.
+func TestLocked(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Open = true })
+	b.room("ada")
+	b.rooms.locked = true
+	const room = "/api/v1/rooms/demo"
+	w := b.want(b.do("POST", "/api/v1/rooms/open/join", "", map[string]any{"name": "Eve"}), http.StatusLocked)
+	if p := decode[Problem](b, w); p.Status != http.StatusLocked || p.Title != "Locked" || !strings.Contains(p.Detail, "locked") || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("the refusal: %s", w.Body)
+	}
+	b.want(b.do("GET", room+"/snapshot.png", b.token("eve", mixer.Participant, "demo"), nil), http.StatusLocked)
+	b.want(b.do("GET", room+"/snapshot.png", b.token("op", mixer.Host, AnyRoom), nil), http.StatusOK)
+	b.want(b.do("POST", "/whip/demo", b.token("locked out", mixer.Participant, "demo"), "v=0\r\n", "Content-Type", "application/sdp"), http.StatusLocked)
+}
+
 func TestBitrate(t *testing.T) {
 	b := newBench(t)
 	b.room("ada")

@@ -120,7 +120,7 @@ func (a *API) roomRoutes() {
 		})
 
 	huma.Register(a.rest, operation(http.MethodPost, "/rooms/{room}/join", "join-room", "Take a place in a room with its join key or host key",
-		nil, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable), a.join)
+		nil, http.StatusForbidden, http.StatusNotFound, http.StatusLocked, http.StatusTooManyRequests, http.StatusServiceUnavailable), a.join)
 }
 
 func admin(ctx context.Context) error {
@@ -145,7 +145,7 @@ func (a *API) state(room string) (mixer.State, error) {
 	}
 	s, err := a.cfg.Rooms.State(room)
 	if errors.Is(err, mixer.ErrNoRoom) {
-		return mixer.State{Room: room, Participants: []mixer.Member{}, Layouts: []mixer.CanvasState{}}, nil
+		return mixer.State{Room: room, Participants: []mixer.Member{}, Layouts: []mixer.CanvasState{}, Layout: mixer.Layouts()[0]}, nil
 	}
 	return s, err
 }

@@ -21,6 +21,7 @@ type Shot struct {
 	Seq      uint64       // grows with each new Frame of this ID; equal means unchanged
 	Speaking bool         // draws the speaking border
 	Muted    bool         // marks the name
+	Hand     bool         // likewise: it is raised
 	Dim      bool         // the picture is old: shown dark
 	More     int          // over 0: this place says "+More" instead of a person
 }

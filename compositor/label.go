@@ -16,12 +16,13 @@ type sign struct {
 	width int  // at most, of the whole
 	plain bool // text alone; else a label with a backing
 	muted bool // with the mark of a microphone switched off
+	hand  bool // with that of a raised hand
 }
 
 // overlay returns what s says, or nil if that is nothing or has no room. Each is drawn once
 // and remembered, the oldest are forgotten.
 func (t *Text) overlay(s sign) *overlay {
-	if t == nil || s.px < 6 || s.width < 2*s.px || s.text == "" && !s.muted {
+	if t == nil || s.px < 6 || s.width < 2*s.px || s.text == "" && !s.muted && !s.hand {
 		return nil
 	}
 	t.mu.Lock()
@@ -59,27 +60,29 @@ func (t *Text) draw(s sign) *overlay {
 	if s.plain {
 		return newOverlay(t.line(s.text, s.px, s.width))
 	}
-	pad, icon := (s.px+2)/3, 0
+	pad, icon := (s.px+2)/3, s.px*3/4
+	gap := pad * 2 / 3
+	var marks []func(img *image.RGBA, x, y, px int)
+	if s.hand && s.width >= 3*s.px { // or else two marks have no room
+		marks = append(marks, handMark)
+	}
 	if s.muted {
-		icon = s.px * 3 / 4
+		marks = append(marks, mutedMark)
 	}
-	gap := 0
-	if s.muted && s.text != "" {
-		gap = pad * 2 / 3
-	}
-	var line *image.RGBA
-	if room := s.width - 2*pad - icon - gap; s.text != "" && room >= s.px {
+	before := len(marks) * (icon + gap) // the name
+	line := image.NewRGBA(image.Rectangle{})
+	if room := s.width - 2*pad - before; s.text != "" && room >= s.px {
 		line = t.line(s.text, s.px, room)
 	} else {
-		line, gap = image.NewRGBA(image.Rectangle{}), 0
+		before = max(0, before-gap)
 	}
-	w, h := 2*pad+icon+gap+line.Rect.Dx(), (s.px+2*((s.px+7)/8)+1)&^1
+	w, h := 2*pad+before+line.Rect.Dx(), (s.px+2*((s.px+7)/8)+1)&^1
 	img := image.NewRGBA(image.Rect(0, 0, (w+1)&^1, h))
 	backing(img)
-	if s.muted {
-		mutedMark(img, pad, (h-icon)/2, icon)
+	for i, mark := range marks {
+		mark(img, pad+i*(icon+gap), (h-icon)/2, icon)
 	}
-	draw.Draw(img, line.Rect.Add(image.Pt(pad+icon+gap, 0)), line, image.Point{}, draw.Over)
+	draw.Draw(img, line.Rect.Add(image.Pt(pad+before, 0)), line, image.Point{}, draw.Over)
 	return newOverlay(img)
 }
 
@@ -109,6 +112,23 @@ func mutedMark(img *image.RGBA, x, y, px int) {
 	z.LineTo(14.3*s, 15.7*s)
 	z.ClosePath()
 	z.Draw(img, image.Rect(x, y, x+px, y+px), image.White, image.Point{})
+}
+
+// handMark draws a raised hand likewise.
+func handMark(img *image.RGBA, x, y, px int) {
+	z := vector.NewRasterizer(px, px)
+	s := float32(px) / 16
+	box(z, 3.5*s, 2.5*s, 5.9*s, 10*s, 1.1*s)  // fingers
+	box(z, 6.4*s, 0.5*s, 8.8*s, 10*s, 1.1*s)  //
+	box(z, 9.3*s, 1.5*s, 11.7*s, 10*s, 1.1*s) //
+	box(z, 12.2*s, 4*s, 14.4*s, 12*s, 1*s)    //
+	box(z, 3.5*s, 8.5*s, 14.4*s, 16*s, 3*s)   // palm
+	z.MoveTo(0.3*s, 8.6*s)                    // thumb
+	z.LineTo(1.9*s, 7.4*s)
+	z.LineTo(6*s, 11*s)
+	z.LineTo(6*s, 15*s)
+	z.ClosePath()
+	z.Draw(img, image.Rect(x, y, x+px, y+px), image.NewUniform(color.RGBA{R: 255, G: 205, B: 90, A: 255}), image.Point{})
 }
 
 // box adds a rectangle with corners of radius r.

@@ -193,7 +193,7 @@ func FuzzName(f *testing.F) {
 			t.Fatalf("%q is cleaned to %q", name, s)
 		}
 		initials(s)
-		sg := sign{text: s, px: int(px)%64 + 6, muted: muted}
+		sg := sign{text: s, px: int(px)%64 + 6, muted: muted, hand: len(s)%2 == 0}
 		sg.width = 2*sg.px + int(width)%700
 		text.mu.Lock()
 		defer text.mu.Unlock()

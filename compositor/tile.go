@@ -13,6 +13,7 @@ type look struct {
 	seq                  uint64
 	picture              bool
 	speaking, muted, dim bool
+	hand                 bool
 	more                 int
 }
 
@@ -24,9 +25,9 @@ func seen(s *Shot) look {
 	case s.ID == "":
 		return look{}
 	case s.Frame == nil:
-		return look{id: s.ID, name: s.Name, speaking: s.Speaking, muted: s.Muted}
+		return look{id: s.ID, name: s.Name, speaking: s.Speaking, muted: s.Muted, hand: s.Hand}
 	}
-	return look{id: s.ID, name: s.Name, seq: s.Seq, picture: true, speaking: s.Speaking, muted: s.Muted, dim: s.Dim}
+	return look{id: s.ID, name: s.Name, seq: s.Seq, picture: true, speaking: s.Speaking, muted: s.Muted, hand: s.Hand, dim: s.Dim}
 }
 
 // tileState is what stands in one place, and what is laid over each new
@@ -108,7 +109,7 @@ func (p *Picture) letter(t *tileState, now look) {
 		// little, and not a headline where it is much.
 		h := min(t.place.H, t.place.W*9/16)
 		px := min(max(h/13, min(14, h/4)), 32)
-		t.label = p.text.overlay(sign{text: clean(now.name), muted: now.muted, px: px, width: t.place.W - 4*thickness(t.place)})
+		t.label = p.text.overlay(sign{text: clean(now.name), muted: now.muted, hand: now.hand, px: px, width: t.place.W - 4*thickness(t.place)})
 		if !now.picture {
 			t.large = p.initials(t.place, now.name)
 		}

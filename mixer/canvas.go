@@ -36,6 +36,7 @@ func (p *plan) places(width, height int) []compositor.Rect {
 type seat struct {
 	who  *member
 	name string
+	hand bool // is raised
 	pub  *Publication
 	more int
 }
@@ -43,7 +44,8 @@ type seat struct {
 // gallery shows everybody; solo(x) shows x alone, to the other one of two.
 const gallery = "gallery"
 
-// Layouts are the arrangements that a programme can have: names of canvases.
+// Layouts are the arrangements that people's pictures and programmes can have:
+// names of canvases.
 func Layouts() []string { return []string{gallery, stage, screens} }
 
 const (
@@ -88,7 +90,7 @@ func (c *canvas) arrangeAs(people []*member, stage bool, places func(int) (shown
 	for _, id := range seated {
 		s := seat{who: byID[id]}
 		if s.who != nil {
-			s.name, s.pub = s.who.id.Name, s.who.pub
+			s.name, s.pub, s.hand = s.who.id.Name, s.who.pub, !s.who.hand.IsZero()
 		}
 		next.seats = append(next.seats, s)
 	}
@@ -107,7 +109,7 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 	for _, s := range p.seats {
 		shot := compositor.Shot{More: s.more}
 		if m := s.who; m != nil {
-			shot.ID, shot.Name = m.id.ID, s.name
+			shot.ID, shot.Name, shot.Hand = m.id.ID, s.name, s.hand
 			shot.Speaking, shot.Muted = m.speaking.Load(), m.silenced()
 			if s.pub != nil && !m.veiled() {
 				var at time.Time

@@ -44,7 +44,10 @@ type Config struct {
 	Fonts []string
 	// NewDenoiser opens what Sound.Denoise wants; nil: there is none.
 	NewDenoiser func(rate, channels int) (audio.Denoiser, error)
-	Log         *slog.Logger
+	// Notify is told what hosts and people have decided: room.locked, room.unlocked,
+	// room.layout, hand.raised, hand.lowered. It must not block; nil: nobody is.
+	Notify func(Event)
+	Log    *slog.Logger
 }
 
 // Bounds of a tier's bit rate, bit/s.

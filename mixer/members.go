@@ -21,6 +21,7 @@ type member struct {
 	share  float64   // of the canvas that its tile has, the largest one; the room's goroutine only
 	opened time.Time // when its sound was last open; too
 	screen time.Time // since when its picture is a screen; zero: it is none; too
+	hand   time.Time // since when its hand is raised; zero: it is not; too
 
 	taps atomic.Pointer[[]Tap] // never nil; replaced by the room's goroutine
 
@@ -57,9 +58,15 @@ func (m *member) silenced() bool { return m.audioMuted.Load() || m.audioOff.Load
 // veiled reports whether the person's picture is hidden by anyone.
 func (m *member) veiled() bool { return m.videoHidden.Load() || m.videoOff.Load() }
 
-// admit refuses newcomers to a full room.
+// admit refuses newcomers to a room that is locked or full.
 func (r *Room) admit(id Identity) error {
-	if n := r.people(); r.members[id.ID] == nil && !id.Role.hidden() && n >= r.server.cfg.MaxParticipants {
+	if r.members[id.ID] != nil || id.Role.hidden() {
+		return nil
+	}
+	if err := r.lockedOut(id); err != nil {
+		return err
+	}
+	if n := r.people(); n >= r.server.cfg.MaxParticipants {
 		return fmt.Errorf("room %q: %w: it has %d members", r.name, ErrFull, n)
 	}
 	return nil

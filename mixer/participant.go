@@ -21,6 +21,8 @@ type Identity struct {
 	ID   string
 	Name string
 	Role Role
+	// Invited says that a host brings it in: no lock keeps it out.
+	Invited bool
 }
 
 // Role is what a token lets its bearer do.
@@ -140,7 +142,9 @@ var (
 	ErrBadRate       = errors.New("bit rate out of bounds")
 	ErrNoDenoiser    = errors.New("this server has no denoiser")
 	ErrNoCodec       = errors.New("no codec in common")
+	ErrNoLayout      = errors.New("no such layout")
 	ErrFull          = errors.New("room is full")
+	ErrLocked        = errors.New("the room is locked")
 	ErrBusy          = errors.New("the server has all the work it can do")
 	ErrReplaced      = errors.New("the same identity joined again")
 	ErrRemoved       = errors.New("removed by a host")

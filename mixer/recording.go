@@ -73,11 +73,12 @@ type RecordingFile struct {
 
 // Event is something that happened, for control channels and webhooks.
 type Event struct {
-	Type      string       `json:"type"` // recording.started, input.ended, output.live, …
-	Room      string       `json:"room"`
-	Time      time.Time    `json:"timestamp"`
-	Recording *Recording   `json:"recording,omitempty"`
-	Input     *InputState  `json:"input,omitempty"`
-	Output    *OutputState `json:"output,omitempty"`
-	Detail    string       `json:"detail,omitempty"`
+	Type        string       `json:"type"` // recording.started, input.ended, output.live, …
+	Room        string       `json:"room"`
+	Time        time.Time    `json:"timestamp"`
+	Recording   *Recording   `json:"recording,omitempty"`
+	Input       *InputState  `json:"input,omitempty"`
+	Output      *OutputState `json:"output,omitempty"`
+	Participant string       `json:"participant,omitempty"` // its id
+	Detail      string       `json:"detail,omitempty"`      // a reason, a name
 }

@@ -37,12 +37,14 @@ type Room struct {
 	soundSpec SoundSpec // replaced whole
 	watchers  map[chan State]struct{}
 	version   uint64
-	dynamics  uint64        // fingerprint of what changes without an update
-	snapshots int           // being taken
-	savings   []Saving      // in order of steps; replaced, never changed
-	calls     []Call        // replaced, never changed
-	inputs    []InputState  // likewise
-	moveHold  time.Duration // of keyframes for those who change tier
+	dynamics  uint64          // fingerprint of what changes without an update
+	snapshots int             // being taken
+	savings   []Saving        // in order of steps; replaced, never changed
+	calls     []Call          // replaced, never changed
+	inputs    []InputState    // likewise
+	places    map[string]bool // by id: who may come back into the locked room; nil: it is not locked
+	layout    string          // that people see; one of Layouts
+	moveHold  time.Duration   // of keyframes for those who change tier
 
 	lastLog atomic.Int64 // ns; media errors are logged once a second at most
 }
@@ -55,7 +57,7 @@ func newRoom(ctx context.Context, s *Server, name string) *Room {
 		inbox: make(chan func()), fits: make(chan struct{}, 1), done: make(chan struct{}),
 		members: map[string]*member{}, canvases: map[string]*canvas{},
 		tiers: map[tierKey]*Tier{}, rates: map[string]int{}, watchers: map[chan State]struct{}{},
-		soundSpec: s.cfg.Sound,
+		soundSpec: s.cfg.Sound, layout: gallery,
 	}
 	// RFC 3550, section 5.1: timestamps begin anywhere.
 	r.bases.video, r.bases.audio = rand.Uint32(), rand.Uint32()

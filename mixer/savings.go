@@ -77,7 +77,7 @@ func (r *Room) wanted(people []*member, savings []Saving) map[*Subscription]tier
 		if !pictures {
 			continue
 		}
-		g := group{canvasFor(m, people), r.lowered(spec, savings)}
+		g := group{r.canvasFor(m, people), r.lowered(spec, savings)}
 		keys[m.sub] = tierKey{canvas: g.canvas, spec: g.spec}
 		if spec.Name == programme { // has its own codec, and the room's people theirs
 			keys[m.sub] = tierKey{canvas: cmp.Or(spec.Layout, gallery), spec: spec, codec: m.sub.video[0].Name}

@@ -309,6 +309,7 @@ func not(b *bool) *bool {
 func (s *Server) Remove(room, id string) error {
 	return s.of(room, id, func(r *Room, m *member) error {
 		r.drop(m, ErrRemoved)
+		delete(r.places, id)
 		r.update()
 		return nil
 	})

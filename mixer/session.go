@@ -39,6 +39,8 @@ type State struct {
 	Denoising    bool          `json:"denoising"` // takes noise out of every sender's sound
 	Recording    bool          `json:"recording"` // somebody keeps what is seen and heard
 	Streaming    bool          `json:"streaming"` // or sends it on
+	Locked       bool          `json:"locked"`    // newcomers are kept out
+	Layout       string        `json:"layout"`    // of what people see: one of Layouts
 	Layouts      []CanvasState `json:"layouts"`
 	Inputs       []InputState  `json:"inputs,omitempty"`  // what is played into the room; positions are those of the last change
 	Savings      []Saving      `json:"savings,omitempty"` // while the server's budget is spent, in order
@@ -47,25 +49,26 @@ type State struct {
 
 // Member is one participant in a State.
 type Member struct {
-	ID        string  `json:"id"`
-	Name      string  `json:"name"`
-	Role      Role    `json:"role"`
-	Kind      string  `json:"kind,omitempty"` // "input" or "announcement"; absent: a person
-	Publishes bool    `json:"publishes"`
-	Receives  bool    `json:"receives"`
-	Audio     bool    `json:"audio"`            // sends sound and is not muted
-	Video     bool    `json:"video"`            // sends a picture and is not muted
-	Screen    bool    `json:"screen,omitempty"` // its picture is a screen
-	Muted     bool    `json:"muted"`            // sound muted by a host
-	Hidden    bool    `json:"hidden"`           // picture muted by a host
-	Open      bool    `json:"open"`             // is in the sum now
-	Level     float64 `json:"level"`            // dBov
-	Tier      string  `json:"tier,omitempty"`
-	Codec     string  `json:"codec,omitempty"` // of the pictures it receives
-	Canvas    string  `json:"canvas,omitempty"`
-	Ask       *Ask    `json:"ask,omitempty"`
-	Width     int     `json:"width,omitempty"` // of the pictures it sends
-	Height    int     `json:"height,omitempty"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`
+	Kind      string    `json:"kind,omitempty"` // "input" or "announcement"; absent: a person
+	Publishes bool      `json:"publishes"`
+	Receives  bool      `json:"receives"`
+	Audio     bool      `json:"audio"`            // sends sound and is not muted
+	Video     bool      `json:"video"`            // sends a picture and is not muted
+	Screen    bool      `json:"screen,omitempty"` // its picture is a screen
+	Muted     bool      `json:"muted"`            // sound muted by a host
+	Hidden    bool      `json:"hidden"`           // picture muted by a host
+	Hand      time.Time `json:"hand,omitzero"`    // since when it is raised; absent: it is not
+	Open      bool      `json:"open"`             // is in the sum now
+	Level     float64   `json:"level"`            // dBov
+	Tier      string    `json:"tier,omitempty"`
+	Codec     string    `json:"codec,omitempty"` // of the pictures it receives
+	Canvas    string    `json:"canvas,omitempty"`
+	Ask       *Ask      `json:"ask,omitempty"`
+	Width     int       `json:"width,omitempty"` // of the pictures it sends
+	Height    int       `json:"height,omitempty"`
 }
 
 // CanvasState says what is where on a canvas, in thousandths of its size.

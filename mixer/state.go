@@ -13,7 +13,8 @@ func (r *Room) state() State {
 	now := time.Now()
 	st := State{Room: r.name, Version: r.version, Participants: []Member{}, Layouts: []CanvasState{},
 		Levelling: r.soundSpec.Level, Denoising: r.soundSpec.Denoise,
-		Recording: r.serves(Recorder), Streaming: r.serves(Streamer)}
+		Recording: r.serves(Recorder), Streaming: r.serves(Streamer),
+		Locked: r.places != nil, Layout: r.layout}
 	ordered := make([]*member, 0, len(r.members))
 	for _, m := range r.members {
 		if !m.id.Role.hidden() {
@@ -41,7 +42,7 @@ func (r *Room) describe(m *member, now time.Time) Member {
 	d := Member{
 		ID: m.id.ID, Name: m.id.Name, Role: m.id.Role,
 		Publishes: m.pub != nil, Receives: m.sub != nil,
-		Muted: m.audioMuted.Load(), Hidden: m.videoHidden.Load(),
+		Muted: m.audioMuted.Load(), Hidden: m.videoHidden.Load(), Hand: m.hand,
 		Open: m.open.Load(), Level: float64(m.level.Load()),
 	}
 	if p := m.pub; p != nil {

@@ -54,8 +54,8 @@ func (r *Room) publishers() []*member {
 }
 
 // canvasFor says which canvas a member looks at: of two people each gets the
-// other full, all else is the gallery.
-func canvasFor(m *member, people []*member) string {
+// other full, all else is the room's layout.
+func (r *Room) canvasFor(m *member, people []*member) string {
 	if len(people) == 2 {
 		switch m {
 		case people[0]:
@@ -64,7 +64,7 @@ func canvasFor(m *member, people []*member) string {
 			return solo(people[0].id.ID)
 		}
 	}
-	return gallery
+	return r.layout
 }
 
 // arrange plans the canvases that somebody looks at and forgets the others.

@@ -106,8 +106,26 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 		return fmt.Errorf("join page: %w", err)
 	}
 
+	hooks, err := startWebhooks(cfg, log)
+	if err != nil {
+		return err
+	}
+	stop.push("webhooks", hooks.Close)
+	var control *api.API
+	listening := make(chan struct{}) // control is there
+	notify := func(e mixer.Event) {
+		hooks.Send(e)
+		select {
+		case <-listening:
+			control.Event(e)
+		default: // nobody can be connected yet
+		}
+	}
+
 	codecs := catalog.Default()
-	rooms, err := mixer.NewServer(cfg.Mixer(log), codecs)
+	mixing := cfg.Mixer(log)
+	mixing.Notify = notify
+	rooms, err := mixer.NewServer(mixing, codecs)
 	if err != nil {
 		return err
 	}
@@ -134,21 +152,6 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 	}
 	stop.push("turn", relay.Close)
 
-	hooks, err := startWebhooks(cfg, log)
-	if err != nil {
-		return err
-	}
-	stop.push("webhooks", hooks.Close)
-	var control *api.API
-	listening := make(chan struct{}) // control is there
-	notify := func(e mixer.Event) {
-		hooks.Send(e)
-		select {
-		case <-listening:
-			control.Event(e)
-		default: // nobody can be connected yet
-		}
-	}
 	inputs, err := startInputs(cfg, rooms, notify, log)
 	if err != nil {
 		return err

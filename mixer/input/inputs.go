@@ -113,7 +113,7 @@ func (in *Inputs) start(ctx context.Context, room string, q mixer.InputRequest, 
 	}
 	id := make([]byte, 6)
 	rand.Read(id)
-	who := mixer.Identity{ID: kind.Kind + "-" + hex.EncodeToString(id), Role: mixer.Participant}
+	who := mixer.Identity{ID: kind.Kind + "-" + hex.EncodeToString(id), Role: mixer.Participant, Invited: true}
 	media := cmp.Or(q.File, q.Text)
 	if q.URL != "" {
 		media = shown(q.URL)
