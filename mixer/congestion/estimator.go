@@ -26,12 +26,15 @@ const (
 	oneWindow    = 80 * time.Millisecond // least length of the window of the queue's minimum
 	maxWindow    = 500 * time.Millisecond
 	perWindow    = 5                      // packets
-	maxQueueHint = 100 * time.Millisecond // what the client may take to report, beside its interval
-	regainAfter  = time.Second
-	surely       = 15
-	busyWindow   = 600 * time.Millisecond
-	lossWindow   = 2 * time.Second
-	foreign      = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+	maxQueueHint = 100 * time.Millisecond // least queue that is guessed
+	// Browsers report on little rate every 250 ms (libwebrtc,
+	// RemoteEstimatorProxy), so late may be what they say first.
+	longestReport = 250 * time.Millisecond
+	regainAfter   = time.Second
+	surely        = 15
+	busyWindow    = 600 * time.Millisecond
+	lossWindow    = 2 * time.Second
+	foreign       = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
 )
 
 // Estimator knows what the way to one client carries. It is fed with what
@@ -147,7 +150,7 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	}
 	if e.hint > 0 && !e.trip.some {
 		// The queue that stood when the first packets were sent is no part of the way.
-		if queue := now - newest.at - e.hint - e.interval; queue > maxQueueHint {
+		if queue := now - newest.at - e.hint - longestReport; queue > maxQueueHint {
 			e.base.reset(newest.delay-queue, now)
 		}
 		e.trip.add(e.hint, now)
@@ -271,7 +274,11 @@ func (e *Estimator) raise(rate float64, now time.Duration) {
 // further helps nobody (draft-ietf-rmcat-gcc-02, section 5.4, adapts its threshold
 // for this).
 func (e *Estimator) strange(v view, now time.Duration) {
-	if v.queue < e.high() {
+	bound := e.high()
+	if e.drain {
+		bound = e.low() // between the two it would be waited for for ever
+	}
+	if v.queue < bound {
 		e.highAt = 0
 		return
 	}

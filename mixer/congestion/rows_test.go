@@ -52,6 +52,11 @@ func rows() []row {
 	long := func(w *weak) { w.down.queue = time.Second }
 	short := func(w *weak) { w.down.queue = 50 * ms }
 	shaky := func(w *weak) { w.down.jitter, w.up.jitter = 30*ms, 30*ms }
+	// As a browser begins: a burst of its own, and reports a quarter of a second apart.
+	busy := func(w *weak) {
+		w.up.steps, w.up.queue = steady(max(w.down.steps[0].rate/2, 50e3)), time.Second
+		w.feedback, w.hint, w.chatter, w.speaks = 250*ms, true, 7000, true
+	}
 	policed := link(300e3, 100*ms, 0.01)
 	policed.down.bucket = 10_000
 	tcpish := link(1e6, 50*ms, 0)
@@ -68,6 +73,8 @@ func rows() []row {
 		{name: "100k queue 1s", w: link(100e3, 150*ms, 0.02).with(long), want: "180p", soon: 5 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "100k jitter 30ms", w: link(100e3, 150*ms, 0.02).with(shaky), want: "180p", soon: 5 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "100k reports lost", w: link(100e3, 150*ms, 0.02).with(func(w *weak) { w.up.loss = 0.2; w.feedback = 250 * ms }), want: "180p", soon: 20 * time.Second, fps: 3},
+		{name: "100k busy client", w: link(100e3, 150*ms, 0.02).with(busy), want: "180p", soon: 8 * time.Second, fps: 4, hole: 2 * time.Second},
+		{name: "50k busy client", w: link(50e3, 200*ms, 0.02).with(busy), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
 		// A keyframe of two pictures' rate takes two seconds here.
 		{name: "50k", w: link(50e3, 200*ms, 0.02), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
 		{name: "50k queue 1s", w: link(50e3, 200*ms, 0.02).with(long), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},

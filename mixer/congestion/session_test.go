@@ -19,6 +19,9 @@ type weak struct {
 	cross    *tcp
 	best     int
 	low      int
+	hint     bool // the way's round trip is known before
+	chatter  int  // bytes that the client sends at once when it comes
+	speaks   bool // it sends sound of its own
 }
 
 // event is something that happens at one end at a moment.
@@ -161,6 +164,15 @@ func run(w weak, seed uint64) figures {
 	s.link.Bound(w.best, w.low)
 	s.ev.at(w.feedback, s.report)
 	s.ev.at(0, s.besides)
+	if w.hint {
+		s.link.Hint(w.down.delay + w.up.delay + 40*time.Millisecond)
+	}
+	for left := w.chatter; left > 0; left -= 1200 {
+		w.up.pass(min(left, 1200), 0)
+	}
+	if w.speaks {
+		s.ev.at(0, s.speak)
+	}
 	if w.cross != nil {
 		w.cross.start(s)
 	}
@@ -392,6 +404,12 @@ func (s *session) besides(now time.Duration) {
 		size += 250
 	}
 	s.w.down.pass(size, now)
+}
+
+// speak is the client's own sound, and what goes with it.
+func (s *session) speak(now time.Duration) {
+	s.ev.at(now+60*time.Millisecond, s.speak)
+	s.w.up.pass(180, now)
 }
 
 // report sends feedback.
