@@ -137,6 +137,42 @@ test("a host mutes and removes", async () => {
   await guest.page.context().close();
 });
 
+test("hands are raised, a host lowers one, locks the room and arranges it", async () => {
+  const room = await server.room("rules");
+  const host = await open(`${server.url}/r/rules#${room.host_key}`);
+  await join(host.page, "Hana");
+  const guest = await open(`${server.url}/r/rules#${room.join_key}`);
+  await join(guest.page, "Gus");
+  await guest.page.getByTestId("hand").click();
+  await members("rules", "Gus's hand is up", (list) => list.find((p) => p.name === "Gus").hand);
+  await host.page.getByTestId("hands").filter({ hasText: "Gus" }).waitFor();
+  await host.page.getByTestId("people-button").click();
+  await host.page.getByTestId("lower-hand").click();
+  await members("rules", "Gus's hand is down", (list) => list.every((p) => !p.hand));
+  await until("Gus sees it", async () => (await guest.page.getByTestId("hand").getAttribute("aria-pressed")) === "false");
+  assert.equal(await guest.page.getByTestId("hands").count(), 0);
+
+  await host.page.getByTestId("lock").click();
+  await guest.page.getByTestId("locked").waitFor();
+  const late = await open(`${server.url}/r/rules#${room.join_key}`);
+  await late.page.getByTestId("name").fill("Eve");
+  await late.page.getByTestId("join").click();
+  await until("the page says why", async () => /locked/.test((await late.page.getByTestId("status").textContent()) ?? ""));
+  await guest.page.reload(); // a place is kept
+  await plays(guest.page);
+  await members("rules", "Gus is back", (list) => list.length === 2);
+  await host.page.getByTestId("lock").click();
+  await guest.page.getByTestId("locked").waitFor({ state: "detached" });
+  await join(late.page, "Eve");
+
+  await host.page.getByTestId("layout").selectOption("speaker");
+  await members("rules", "all see the speaker large", (list) => list.length === 3 && list.every((p) => p.canvas === "speaker"));
+  await guest.page.getByTestId("people-button").click();
+  assert.equal(await guest.page.getByTestId("lock").count(), 0);
+  assert.deepEqual([...host.complaints, ...guest.complaints], []);
+  for (const { page } of [host, guest, late]) await page.context().close();
+});
+
 test("a wrong key is told, and can be tried again", async () => {
   await server.room("locked");
   const { page } = await open(`${server.url}/r/locked#wrong-key`);

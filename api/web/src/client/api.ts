@@ -1,5 +1,5 @@
 import { refusal } from "./errors.ts";
-import type { Place, Role } from "./types.ts";
+import type { Layout, Place, Role } from "./types.ts";
 
 /** The REST calls that a member of a room makes. base is the server's origin. */
 export class Api {
@@ -31,6 +31,21 @@ export class Api {
   /** Mutes or unmutes another participant's sound; a host's right. */
   async mute(place: Place, id: string, muted: boolean): Promise<void> {
     await this.call(place, "PATCH", this.participant(place.room, id), { audio_muted: muted });
+  }
+
+  /** Raises one's own hand, or lowers one; others' are for hosts. */
+  async hand(place: Place, id: string, raised: boolean): Promise<void> {
+    await this.call(place, "PUT", `${this.participant(place.room, id)}/hand`, { raised });
+  }
+
+  /** Keeps newcomers out of the room, or lets them in again; a host's right. */
+  async lock(place: Place, locked: boolean): Promise<void> {
+    await this.call(place, "PUT", `${this.room(place.room)}/lock`, { locked });
+  }
+
+  /** Arranges everybody's picture; a host's right. */
+  async layout(place: Place, layout: Layout): Promise<void> {
+    await this.call(place, "PUT", `${this.room(place.room)}/layout`, { layout });
   }
 
   /** Takes a participant out of the room; a host's right. */

@@ -181,6 +181,7 @@ test("a refusal says what the problem document says", async () => {
   assert.ok(full.passing);
   assert.equal(full.retryAfter, 7);
   assert.match(sentence(418, ""), /418/);
+  assert.match(sentence(423, 'room "a": the room is locked'), /^A host has locked/);
 });
 
 test("every missing device gets a sentence with something to do", () => {

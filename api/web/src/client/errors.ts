@@ -40,6 +40,8 @@ export function sentence(status: number, detail: string): string {
       return "Your pass for this room is no longer good. Open the link of the room again.";
     case 404:
       return "There is no such room. Check the link, or ask its host to open the room.";
+    case 423:
+      return "A host has locked this room. Ask for it to be opened, and try again.";
     case 503:
       return "The server or the room is full. Try again in a little while.";
     case 403:

@@ -2,6 +2,9 @@
 
 export type Role = "host" | "participant" | "viewer";
 
+/** How the picture is arranged: everybody alike, who speaks large, or the newest screen large. */
+export type Layout = "gallery" | "speaker" | "screen";
+
 /** What the server wants from a sender: nobody uploads what nobody sees. */
 export interface Ask {
   active: boolean;
@@ -23,6 +26,7 @@ export interface Member {
   video: boolean;
   muted: boolean; // sound muted by a host
   hidden: boolean; // picture muted by a host
+  hand?: string; // since when it is raised, RFC 3339
   open: boolean; // is in the sum now
   level: number; // dBov
   tier?: string;
@@ -48,6 +52,8 @@ export interface State {
   speaker?: string;
   recording?: boolean; // somebody keeps what is seen and heard
   streaming?: boolean; // or sends it on
+  locked?: boolean; // newcomers are kept out
+  layout?: Layout; // of the picture that everybody sees
   calls?: Call[]; // oldest first; those placed from the room for a moment after their end
 }
 

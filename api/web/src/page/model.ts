@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { Client, kept, self, type Phase, type Quality, type View, type Wish } from "../client/index.ts";
+import { Client, kept, self, type Layout, type Phase, type Place, type Quality, type View, type Wish } from "../client/index.ts";
 
 const nameKey = "mixdown.name";
 
@@ -36,6 +36,9 @@ export class Model {
   readonly recording = computed(() => this.view.value?.state.recording ?? false);
   readonly streaming = computed(() => this.view.value?.state.streaming ?? false);
   readonly calls = computed(() => this.view.value?.state.calls ?? []);
+  readonly locked = computed(() => this.view.value?.state.locked ?? false);
+  readonly layout = computed(() => this.view.value?.state.layout ?? "gallery");
+  readonly hands = computed(() => this.people.value.filter((p) => p.hand).sort((a, b) => Date.parse(a.hand!) - Date.parse(b.hand!)));
   readonly people = computed(() => this.view.value?.state.participants ?? []);
 
   readonly client: Client;
@@ -97,15 +100,28 @@ export class Model {
     this.client.setTier(tier);
   }
 
-  /** Does what a host may do to another; a refusal is shown. */
-  async host(action: "mute" | "unmute" | "remove", id: string): Promise<void> {
-    const { api, place } = this.client;
-    if (!place) return;
-    try {
-      await (action === "remove" ? api.remove(place, id) : api.mute(place, id, action === "mute"));
-    } catch (err) {
-      this.trouble.value = (err as Error).message;
-    }
+  /** Does what a host may do to another. */
+  host(action: "mute" | "unmute" | "remove" | "lower", id: string): Promise<void> {
+    return this.ask((api, place) => {
+      switch (action) {
+        case "remove":
+          return api.remove(place, id);
+        case "lower":
+          return api.hand(place, id, false);
+        default:
+          return api.mute(place, id, action === "mute");
+      }
+    });
+  }
+
+  /** Raises one's own hand, or lowers it. */
+  toggleHand = (): Promise<void> => this.ask((api, place) => api.hand(place, place.identity, !this.me.value?.hand));
+
+  /** Keeps newcomers out, or lets them in again. */
+  toggleLock = (): Promise<void> => this.ask((api, place) => api.lock(place, !this.locked.value));
+
+  setLayout(layout: Layout): Promise<void> {
+    return this.ask((api, place) => api.layout(place, layout));
   }
 
   /** Calls a telephone; what is wrong with that is the answer. */
@@ -119,26 +135,24 @@ export class Model {
     }
   }
 
-  /** Hangs up a call; a refusal is shown. */
-  async hangup(id: string): Promise<void> {
+  /** Hangs up a call. */
+  hangup(id: string): Promise<void> {
+    return this.ask((api, place) => api.hangup(place, id));
+  }
+
+  /** Records the room, or stops that. */
+  toggleRecording = (): Promise<void> => this.ask((api, place) => (this.recording.value ? api.stopRecording(place) : api.record(place)));
+
+  // Asks for something by REST; a refusal is shown. What became of it is in the server's state.
+  private async ask(what: (api: Client["api"], place: Place) => Promise<void>): Promise<void> {
     const { api, place } = this.client;
+    if (!place) return;
     try {
-      if (place) await api.hangup(place, id);
+      await what(api, place);
     } catch (err) {
       this.trouble.value = (err as Error).message;
     }
   }
-
-  /** Records the room, or stops that; the mark follows the server's state. */
-  toggleRecording = async (): Promise<void> => {
-    const { api, place } = this.client;
-    if (!place) return;
-    try {
-      await (this.recording.value ? api.stopRecording(place) : api.record(place));
-    } catch (err) {
-      this.trouble.value = (err as Error).message;
-    }
-  };
 
   private async device(change: () => Promise<void>): Promise<void> {
     if (this.busy.value || this.me.value?.role === "viewer") return;

@@ -1,4 +1,4 @@
-import type { Member } from "../client/index.ts";
+import type { Layout, Member } from "../client/index.ts";
 import { Calls } from "./calls.tsx";
 import { Icon } from "./icons.tsx";
 import type { Model } from "./model.ts";
@@ -16,6 +16,7 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
           <span class="sr">Close the list</span>
         </button>
       </header>
+      {host && <Rules model={model} />}
       <ul>
         {model.people.value.map((p) => (
           <li key={p.id} data-testid="person" data-id={p.id}>
@@ -26,6 +27,11 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
             </span>
             {host && p.id !== me?.id && (
               <span class="acts">
+                {p.hand && (
+                  <button type="button" onClick={() => void model.host("lower", p.id)} data-testid="lower-hand">
+                    Lower hand<span class="sr"> of {p.name}</span>
+                  </button>
+                )}
                 {p.role !== "viewer" && (
                   <button type="button" onClick={() => void model.host(p.muted ? "unmute" : "mute", p.id)} data-testid="mute-person">
                     {p.muted ? "Unmute" : "Mute"}
@@ -45,8 +51,28 @@ export function People({ model, onClose }: { model: Model; onClose: () => void }
   );
 }
 
+/** What a host decides about the room. */
+function Rules({ model }: { model: Model }) {
+  return (
+    <div class="rules">
+      <button type="button" aria-pressed={model.locked.value} onClick={model.toggleLock} data-testid="lock">
+        {model.locked.value ? "Unlock the room" : "Lock the room"}
+      </button>
+      <label>
+        Layout{" "}
+        <select value={model.layout.value} onChange={(e) => void model.setLayout(e.currentTarget.value as Layout)} data-testid="layout">
+          <option value="gallery">Gallery</option>
+          <option value="speaker">Speaker large</option>
+          <option value="screen">Screen large</option>
+        </select>
+      </label>
+    </div>
+  );
+}
+
 function describe(p: Member): string {
   const words: string[] = p.role === "participant" ? [] : [p.role];
+  if (p.hand) words.unshift("hand raised");
   if (p.role !== "viewer") {
     words.push(p.muted ? "muted by the host" : p.audio ? "microphone on" : "microphone off");
     words.push(p.hidden ? "hidden by the host" : p.video ? "camera on" : "camera off");

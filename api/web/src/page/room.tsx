@@ -27,6 +27,17 @@ export function Room({ model }: { model: Model }) {
               <Button kind="camera" on={camera && !me?.hidden} forced={me?.hidden ? "Hidden by the host" : ""} onClick={model.toggleCamera} />
             </>
           )}
+          <button
+            type="button"
+            class={me?.hand ? "round raised" : "round"}
+            aria-pressed={!!me?.hand}
+            title={me?.hand ? "Lower your hand (H)" : "Raise your hand (H)"}
+            onClick={model.toggleHand}
+            data-testid="hand"
+          >
+            <Icon name="hand" />
+            <span class="sr">Your hand is {me?.hand ? "raised" : "not raised"}</span>
+          </button>
           <button type="button" class="round" aria-expanded={people} title="People" onClick={() => setPeople(!people)} data-testid="people-button">
             <Icon name="people" />
             <span class="count" data-testid="count">{model.people.value.length}</span>
@@ -62,12 +73,18 @@ export function Room({ model }: { model: Model }) {
   );
 }
 
-/** Says to everybody that what they see and hear is kept, or leaves the room. */
+/** Says to everybody what holds in the room: that it is kept, or leaves it, who may come, who wants to speak. */
 function Marks({ model }: { model: Model }) {
   return (
     <p class="marks" role="status">
       {model.recording.value && <span data-testid="recording">Recording</span>}
       {model.streaming.value && <span data-testid="streaming">Live</span>}
+      {model.locked.value && <span class="calm" data-testid="locked">Locked</span>}
+      {model.hands.value.length > 0 && (
+        <span class="calm" data-testid="hands">
+          <span class="sr">Raised hands: </span>✋ {model.hands.value.map((p) => p.name || p.id).join(", ")}
+        </span>
+      )}
     </p>
   );
 }
@@ -152,6 +169,7 @@ function useKeys(model: Model, onEscape: () => void): void {
       if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || (e.target as Element).closest("input, select, textarea")) return;
       if (e.key === "m" || e.key === "M") void model.toggleMic();
       else if (e.key === "v" || e.key === "V") void model.toggleCamera();
+      else if (e.key === "h" || e.key === "H") void model.toggleHand();
       else if (e.key === "Escape") onEscape();
     };
     addEventListener("keydown", down);
