@@ -27,7 +27,8 @@ type RoomKeys struct {
 	Name    string    `json:"name"`
 	JoinKey string    `json:"join_key"`
 	HostKey string    `json:"host_key"`
-	PIN     string    `json:"pin"` // lets telephones in, as participants
+	PIN     string    `json:"pin"`      // lets telephones in, as participants
+	HostPIN string    `json:"host_pin"` // likewise, as hosts
 	Created time.Time `json:"created"`
 	// Record, if given, is how the room is recorded while somebody sends in it.
 	Record *mixer.RecordingSpec `json:"record,omitempty"`
@@ -90,9 +91,11 @@ func OpenRegistry(path string) (*Registry, error) {
 func (r *Registry) fillPINs() error {
 	missing := false
 	for name, k := range r.rooms {
-		if k.PIN == "" {
-			k.PIN = r.newPIN()
-			r.rooms[name], missing = k, true
+		for _, pin := range []*string{&k.PIN, &k.HostPIN} {
+			if *pin == "" {
+				*pin = r.newPIN()
+				r.rooms[name], missing = k, true
+			}
 		}
 	}
 	if !missing {
@@ -105,7 +108,8 @@ func (r *Registry) fillPINs() error {
 // an address thirty and then one in three seconds.
 const pinDigits = 8
 
-// newPIN makes one that no room has.
+// newPIN makes one that no room has. What it is for must be kept in rooms before
+// the next one is made.
 func (r *Registry) newPIN() string {
 	for {
 		n, err := rand.Int(rand.Reader, big.NewInt(9*int64(math.Pow10(pinDigits-1))))
@@ -113,28 +117,34 @@ func (r *Registry) newPIN() string {
 			panic(err) // there is no randomness to go on with
 		}
 		pin := n.Add(n, big.NewInt(int64(math.Pow10(pinDigits-1)))).String()
-		if _, taken := r.byPIN(pin); !taken {
+		if _, _, taken := r.byPIN(pin); !taken {
 			return pin
 		}
 	}
 }
 
-// ByPIN finds the room that a PIN opens.
-func (r *Registry) ByPIN(pin string) (room string, ok bool) {
+// ByPIN finds the room that a PIN opens, and what it makes of who has it.
+func (r *Registry) ByPIN(pin string) (room string, role mixer.Role, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.byPIN(pin)
 }
 
-func (r *Registry) byPIN(pin string) (room string, ok bool) {
+func (r *Registry) byPIN(pin string) (room string, role mixer.Role, ok bool) {
 	got := sha256.Sum256([]byte(pin))
+	opens := func(pin string) bool {
+		have := sha256.Sum256([]byte(pin))
+		return pin != "" && subtle.ConstantTimeCompare(got[:], have[:]) == 1
+	}
 	for name, k := range r.rooms {
-		have := sha256.Sum256([]byte(k.PIN))
-		if k.PIN != "" && subtle.ConstantTimeCompare(got[:], have[:]) == 1 {
-			room, ok = name, true
+		if opens(k.PIN) {
+			room, role, ok = name, mixer.Participant, true
+		}
+		if opens(k.HostPIN) {
+			room, role, ok = name, mixer.Host, true
 		}
 	}
-	return room, ok
+	return room, role, ok
 }
 
 // Create keeps a room; keys that are empty are made.
@@ -150,10 +160,12 @@ func (r *Registry) Create(name, joinKey, hostKey string, now time.Time) (RoomKey
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k.PIN = r.newPIN()
 	if _, ok := r.rooms[name]; ok {
 		return RoomKeys{}, fmt.Errorf("room %q: %w; delete it first or take another name", name, errRoomExists)
 	}
+	k.PIN = r.newPIN()
+	r.rooms[name] = k
+	k.HostPIN = r.newPIN()
 	r.rooms[name] = k
 	if err := r.save(); err != nil {
 		delete(r.rooms, name)

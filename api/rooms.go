@@ -20,6 +20,7 @@ type RoomView struct {
 	HostKey      string   `json:"host_key,omitempty" doc:"lets people in as hosts; for hosts to see"`
 	Links        *Links   `json:"links,omitempty" doc:"for hosts to see"`
 	PIN          string   `json:"pin,omitempty" doc:"lets telephones in; for hosts to see"`
+	HostPIN      string   `json:"host_pin,omitempty" doc:"lets telephones in as hosts; for hosts to see"`
 	DialIn       *DialIn  `json:"dial_in,omitempty" doc:"how telephones call the room, where the server takes calls"`
 }
 
@@ -163,7 +164,7 @@ func (a *API) view(ctx context.Context, room string) RoomView {
 	if known && bearer(ctx).Host(room) {
 		base, _ := ctx.Value(baseKey).(string)
 		v.JoinKey, v.HostKey = keys.JoinKey, keys.HostKey
-		v.PIN = keys.PIN
+		v.PIN, v.HostPIN = keys.PIN, keys.HostPIN
 		v.Links = &Links{Join: Link(base, room, keys.JoinKey), Host: Link(base, room, keys.HostKey)}
 	}
 	return v

@@ -106,7 +106,7 @@ func defaultSIP() SIPConfig {
 		Callers: "anyone",
 		Trunks:  []string{}, Lobby: []string{},
 		Menu: []SIPMenuConfig{
-			{"*1", "mute"}, {"*2", "camera"}, {"*5", "mute_all"}, {"*0", "help"},
+			{"*1", "mute"}, {"*2", "camera"}, {"*3", "hand"}, {"*4", "layout"}, {"*5", "mute_all"}, {"*6", "lock"}, {"*0", "help"},
 		},
 		Register: SIPRegistrarConfig{Expires: 10 * time.Minute},
 		DialOut:  SIPDialOutConfig{Allow: []string{}, Ring: d.DialOut.Ring, Calls: d.DialOut.Calls},
@@ -248,7 +248,9 @@ func (r *phoneRooms) Find(room string) (pin string, err error) {
 }
 
 // ByPIN implements sip.Rooms.
-func (r *phoneRooms) ByPIN(pin string) (room string, ok bool) { return r.registry.ByPIN(pin) }
+func (r *phoneRooms) ByPIN(pin string) (room string, role mixer.Role, ok bool) {
+	return r.registry.ByPIN(pin)
+}
 
 // Open implements sip.Rooms.
 func (r *phoneRooms) Open(room string) error { return r.control.Ensure(room) }

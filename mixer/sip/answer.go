@@ -93,6 +93,8 @@ func (c *call) refuse(tx sip.ServerTransaction, req *sip.Request, err error, rel
 		code, reason = 488, "Not Acceptable Here"
 	case errors.Is(err, mixer.ErrBusy), errors.Is(err, mixer.ErrFull), errors.Is(err, mixer.ErrNoPorts):
 		code, reason = 503, "Service Unavailable"
+	case errors.Is(err, mixer.ErrLocked):
+		code, reason = 480, "Room Locked"
 	}
 	c.log.Info("call not taken", "code", code, "error", err)
 	res := sip.NewResponseFromRequest(req, code, reason, nil)

@@ -385,7 +385,7 @@ func (c *call) finish() {
 
 // identity is who the call is in a room.
 func (c *call) identity() mixer.Identity {
-	return mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role}
+	return mixer.Identity{ID: "sip-" + c.id, Name: c.view().Name, Role: c.role, Invited: c.outgoing}
 }
 
 // enter takes the call into a room.
@@ -398,12 +398,19 @@ func (c *call) enter(room string) {
 	if err == nil && c.leg != nil {
 		err = c.leg.Enter(room, who)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, mixer.ErrLocked):
+		c.log.Info("call not let in", "room", room, "error", err)
+		c.part(promptLockedOut, ending{480, "the room is locked", "room"})
+		return
+	case err != nil:
 		c.log.Warn("call not let in", "room", room, "error", err)
 		c.hangup(ending{503, err.Error(), "room"})
 		return
+	case c.lobby.open:
+		c.say(promptWelcome)
 	}
-	c.inRoom = true
+	c.inRoom, c.lobby.open = true, false
 	delete(c.clock, alarmLobby)
 	c.to = entry{room: room, known: c.to.known}
 	c.show(func(v *mixer.Call) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,6 +228,126 @@ func TestMenu(t *testing.T) {
 		t.Errorf("asked for a picture so:\n%s", info)
 	}
 	p.respond(info, 200)
+}
+
+// TestHostMenu has two telephones, of which one came in by the host's PIN, press
+// what is for hosts, and raise their hands.
+func TestHostMenu(t *testing.T) {
+	l := newLab(t, nil)
+	enter := func(uri string) (*wire, string) {
+		t.Helper()
+		dialPhone(t, "udp", l.Addr()).call(uri, plainSDP)
+		w := l.wires.last()
+		soon(t, "in the room", func() bool { room, _ := w.in(); return room == "locked" })
+		_, who := w.in()
+		l.rooms.mu.Lock()
+		defer l.rooms.mu.Unlock()
+		l.rooms.members = append(l.rooms.members, mixer.Member{ID: who.ID, Publishes: true})
+		return w, who.ID
+	}
+	guest, guestID := enter("sip:locked@x;pin=12345678")
+	host, hostID := enter("sip:locked@x;pin=" + hostPIN)
+	if _, who := host.in(); who.Role != mixer.Host {
+		t.Fatalf("came in by the host's PIN as %s", who.Role)
+	}
+	// press presses keys and waits for the prompt that says what they did.
+	press := func(w *wire, keys string, said prompt) {
+		t.Helper()
+		for _, k := range keys {
+			w.digits <- k
+		}
+		select {
+		case n := <-w.played:
+			if n != len(l.prompts.pcm[said]) {
+				t.Errorf("%s: %d samples were said, %s has %d", keys, n, said, len(l.prompts.pcm[said]))
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: nothing was said", keys)
+		}
+	}
+	holds := func() (layout string, locked bool, hands []string) {
+		l.rooms.mu.Lock()
+		defer l.rooms.mu.Unlock()
+		for _, m := range l.rooms.members {
+			if !m.Hand.IsZero() {
+				hands = append(hands, m.ID)
+			}
+		}
+		return l.rooms.layout, l.rooms.locked, hands
+	}
+	for name := range l.prompts.pcm { // so that they can be told apart: signals are alike
+		l.prompts.pcm[name] = make([]int16, 1000+len(texts()[name]))
+	}
+	for _, keys := range []string{"*4", "*5", "*6"} {
+		press(guest, keys, promptHostsOnly)
+	}
+	press(guest, "*3", promptHandUp)
+	press(host, "*3", promptHandUp)
+	press(host, "*3", promptHandDown)
+	if layout, locked, hands := holds(); layout != "gallery" || locked || !slices.Equal(hands, []string{guestID}) {
+		t.Errorf("after a guest's keys: %s, locked %v, hands %q", layout, locked, hands)
+	}
+	// The room's word counts: a host lowered the hand meanwhile.
+	if err := l.rooms.SetHand("locked", guestID, false); err != nil {
+		t.Fatal(err)
+	}
+	press(guest, "*3", promptHandUp)
+	for _, next := range []struct {
+		layout string
+		said   prompt
+	}{{"speaker", promptSpeaker}, {"screen", promptScreen}, {"gallery", promptGallery}, {"speaker", promptSpeaker}} {
+		press(host, "*4", next.said)
+		if layout, _, _ := holds(); layout != next.layout {
+			t.Errorf("the layout is %s, want %s", layout, next.layout)
+		}
+	}
+	press(host, "*6", promptLocked)
+	if _, locked, _ := holds(); !locked {
+		t.Error("is not locked")
+	}
+	press(host, "*6", promptUnlocked)
+	press(host, "*5", promptAllMuted)
+	l.rooms.mu.Lock()
+	if !l.rooms.muted[guestID] || l.rooms.muted[hostID] {
+		t.Errorf("muted: %v", l.rooms.muted)
+	}
+	l.rooms.mu.Unlock()
+	press(host, "*0", promptHostKeys)
+	press(guest, "*0", promptKeys)
+}
+
+// TestLockedRoom has calls refused, before they stand and after their PIN was right.
+func TestLockedRoom(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Lobby = []string{"8000"} })
+	l.rooms.mu.Lock()
+	l.rooms.refuse = fmt.Errorf("room: %w", mixer.ErrLocked)
+	l.rooms.mu.Unlock()
+	p := dialPhone(t, "udp", l.Addr())
+	p.send("INVITE", "sip:demo@x", "z9hG4bK1", "<sip:demo@x>", plainSDP)
+	if m := p.expect("SIP/2.0 480 "); !strings.HasPrefix(m, "SIP/2.0 480 Room Locked\r\n") {
+		t.Errorf("refused with:\n%s", m)
+	}
+	p = dialPhone(t, "udp", l.Addr())
+	p.call("sip:8000@x", plainSDP)
+	w := l.wires.last()
+	<-w.played // asks for the PIN
+	for _, k := range "12345678#" {
+		w.digits <- k
+	}
+	if n := <-w.played; n != 0 {
+		t.Errorf("the question went on, or was said again: %d samples", n)
+	}
+	if n := <-w.played; n != len(l.prompts.pcm[promptLockedOut]) {
+		t.Errorf("%d samples were said", n)
+	}
+	bye := p.expect("BYE ")
+	if r := headerOf(bye, "Reason"); r != `SIP;cause=480;text="the room is locked"` {
+		t.Errorf("reason %q", r)
+	}
+	p.respond(bye, 200)
+	if room, _ := w.in(); room != "" {
+		t.Errorf("came into %q", room)
+	}
 }
 
 func TestSessionTimer(t *testing.T) {

@@ -91,7 +91,7 @@ func DefaultConfig() Config {
 		RecordBytes: 64 << 20,
 		Limits:      Limits{Packets: 200, Refusals: 20, Calls: 500, PerAddress: 50, Streams: 1000, PerHost: 50},
 		Menu: map[string]Action{
-			"*1": Mute, "*2": Camera, "*5": MuteAll, "*0": Help,
+			"*1": Mute, "*2": Camera, "*3": Hand, "*4": Layout, "*5": MuteAll, "*6": Lock, "*0": Help,
 		},
 		SessionInterval: 30 * time.Minute,
 	}

@@ -218,15 +218,15 @@ func (d *door) admit(req *sip.Request, from netip.AddrPort, now time.Time) (mixe
 		}
 		return "", entry{}, refusal{code: 503, reason: "Service Unavailable"}
 	}
-	if trusted {
-		to.pin = "" // who is known may call a room by its name
-	}
 	if pin, given := uri.UriParams.Get("pin"); given && (to.pin != "" || to.find) {
-		room, ok := d.tryPIN(pin, to, from.Addr(), now)
+		room, by, ok := d.tryPIN(pin, to, from.Addr(), now)
 		if !ok {
 			return "", entry{}, refusal{code: 403, reason: "Wrong PIN"}
 		}
-		to = entry{room: room, known: trusted}
+		role, to = higher(role, by), entry{room: room, known: trusted}
+	}
+	if trusted {
+		to.pin = "" // who is known may call a room by its name
 	}
 	if to.pin != "" || to.find {
 		if isWebRTC(req.Body()) { // no voice asks there
@@ -242,18 +242,26 @@ func (d *door) admit(req *sip.Request, from netip.AddrPort, now time.Time) (mixe
 	return role, to, nil
 }
 
-// tryPIN finds the room that a PIN opens, if it is one that entry may mean.
-// Who tries too many is wrong always.
-func (d *door) tryPIN(pin string, to entry, from netip.Addr, now time.Time) (room string, ok bool) {
-	if !d.pins.passes(from, now) {
-		return "", false
+// higher is the role of who has two: a PIN takes nothing from who logged in.
+func higher(a, b mixer.Role) mixer.Role {
+	if b == mixer.Host {
+		return b
 	}
-	room, ok = d.rooms.ByPIN(pin)
+	return a
+}
+
+// tryPIN finds the room that a PIN opens, if it is one that entry may mean, and the
+// role that it gives. Who tries too many is wrong always.
+func (d *door) tryPIN(pin string, to entry, from netip.Addr, now time.Time) (room string, role mixer.Role, ok bool) {
+	if !d.pins.passes(from, now) {
+		return "", "", false
+	}
+	room, role, ok = d.rooms.ByPIN(pin)
 	if ok && (to.find || room == to.room) {
-		return room, true
+		return room, role, true
 	}
 	d.pins.refused(from, now)
-	return "", false
+	return "", "", false
 }
 
 // options answers what this server can do (RFC 3261, section 11.2).

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,10 +31,15 @@ type house struct {
 	refuse  error
 	muted   map[string]bool
 	members []mixer.Member
+	layout  string
+	locked  bool
 }
 
+// hostPIN opens the room "locked" for hosts.
+const hostPIN = "11112222"
+
 func newHouse(pins map[string]string) *house {
-	return &house{pins: pins, calls: map[string][]mixer.Call{}, told: make(chan []mixer.Call, 1000), muted: map[string]bool{}}
+	return &house{pins: pins, calls: map[string][]mixer.Call{}, told: make(chan []mixer.Call, 1000), muted: map[string]bool{}, layout: "gallery"}
 }
 
 func (h *house) Find(room string) (string, error) {
@@ -46,15 +52,18 @@ func (h *house) Find(room string) (string, error) {
 	return pin, nil
 }
 
-func (h *house) ByPIN(pin string) (string, bool) {
+func (h *house) ByPIN(pin string) (string, mixer.Role, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if pin == hostPIN {
+		return "locked", mixer.Host, true
+	}
 	for room, p := range h.pins {
 		if p != "" && p == pin {
-			return room, true
+			return room, mixer.Participant, true
 		}
 	}
-	return "", false
+	return "", "", false
 }
 
 func (h *house) Open(room string) error {
@@ -84,7 +93,35 @@ func (h *house) SetCalls(room string, calls []mixer.Call) error {
 func (h *house) State(room string) (mixer.State, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return mixer.State{Room: room, Participants: h.members}, nil
+	return mixer.State{Room: room, Participants: slices.Clone(h.members), Layout: h.layout, Locked: h.locked}, nil
+}
+
+func (h *house) SetHand(_, id string, up bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.members {
+		if m := &h.members[i]; m.ID == id {
+			if m.Hand = (time.Time{}); up {
+				m.Hand = time.Now()
+			}
+			return nil
+		}
+	}
+	return mixer.ErrNoParticipant
+}
+
+func (h *house) SetLayout(_, layout string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.layout = layout
+	return nil
+}
+
+func (h *house) SetLocked(_ string, locked bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.locked = locked
+	return nil
 }
 
 func (h *house) SetMedia(_, id string, audio, video *bool) error {

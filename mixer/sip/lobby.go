@@ -54,12 +54,10 @@ func (c *call) pressed(key rune) {
 	}
 	pin := c.lobby.keys.String()
 	c.lobby.keys.Reset()
-	room, ok := c.e.door.tryPIN(pin, c.to, c.from.Addr(), time.Now())
+	room, role, ok := c.e.door.tryPIN(pin, c.to, c.from.Addr(), time.Now())
 	if ok {
-		c.lobby.open = false
-		delete(c.clock, alarmLobby)
+		c.role = higher(c.role, role)
 		c.enter(room)
-		c.say(promptWelcome)
 		return
 	}
 	c.e.count.wrongPINs.Inc()
@@ -67,10 +65,14 @@ func (c *call) pressed(key rune) {
 		c.say(promptWrong)
 		return
 	}
-	c.lobby.leaving = true
-	c.lobby.last = ending{403, "the PIN was wrong too often", "server"}
+	c.part(promptGoodbye, ending{403, "the PIN was wrong too often", "server"})
+}
+
+// part says why, and then hangs up.
+func (c *call) part(said prompt, why ending) {
+	c.lobby.leaving, c.lobby.last = true, why
 	delete(c.clock, alarmLobby)
-	c.clock.in(alarmGoodbye, c.say(promptGoodbye)+300*time.Millisecond)
+	c.clock.in(alarmGoodbye, c.say(said)+300*time.Millisecond)
 }
 
 // say plays a prompt and returns how long it takes.

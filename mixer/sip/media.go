@@ -81,8 +81,8 @@ type Rooms interface {
 	// its PIN, empty if it has none and is open to all. Without such a room the
 	// error wraps mixer.ErrNoRoom.
 	Find(room string) (pin string, err error)
-	// ByPIN finds the room that a PIN opens.
-	ByPIN(pin string) (room string, ok bool)
+	// ByPIN finds the room that a PIN opens, and what it makes of who has it.
+	ByPIN(pin string) (room string, role mixer.Role, ok bool)
 	// Open makes a room live that Find knows.
 	Open(room string) error
 	// Admit tells beforehand whether somebody would get in.
@@ -97,6 +97,9 @@ type Control interface {
 	State(room string) (mixer.State, error)
 	SetMedia(room, id string, audio, video *bool) error
 	Mute(room, id string, audio, video *bool) error
+	SetHand(room, id string, up bool) error
+	SetLayout(room, layout string) error
+	SetLocked(room string, locked bool) error
 }
 
 // Signaler is a WebRTC transport: a call whose offer is a browser's goes there.

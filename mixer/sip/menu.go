@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,13 +15,19 @@ type Action string
 const (
 	Mute    Action = "mute"     // one's own sound, and back
 	Camera  Action = "camera"   // one's own picture, and back
+	Hand    Action = "hand"     // raises one's own, and lowers it
+	Layout  Action = "layout"   // the next one of mixer.Layouts; hosts
 	MuteAll Action = "mute_all" // everybody else's sound; hosts
+	Lock    Action = "lock"     // keeps newcomers out, and lets them in; hosts
 	Help    Action = "help"     // says what there is
 )
 
-func actions() []Action { return []Action{Mute, Camera, MuteAll, Help} }
+func actions() []Action { return []Action{Mute, Camera, Hand, Layout, MuteAll, Lock, Help} }
 
 func (a Action) valid() bool { return slices.Contains(actions(), a) }
+
+// hosts reports whether only they may do it.
+func (a Action) hosts() bool { return a == Layout || a == MuteAll || a == Lock }
 
 // validKeys tells whether keys can be told from single ones pressed by chance.
 func validKeys(keys string) bool {
@@ -60,36 +67,59 @@ func (c *call) menuKey(key rune) {
 
 // act does what a command says, and says what it did.
 func (c *call) act(a Action) {
-	v := c.view()
-	said, err := promptHelp, error(nil)
-	switch a {
-	case Mute:
-		off := !c.menu.muted
-		on := !off
-		if err = c.e.rooms.SetMedia(v.Room, v.Identity, &on, nil); err == nil {
-			c.menu.muted = off
-		}
-		said = pick(off, promptMuted, promptUnmuted)
-	case Camera:
-		off := !c.menu.hidden
-		on := !off
-		if err = c.e.rooms.SetMedia(v.Room, v.Identity, nil, &on); err == nil {
-			c.menu.hidden = off
-		}
-		said = pick(off, promptCameraOff, promptCameraOn)
-	case MuteAll:
-		if c.role != mixer.Host {
-			said = promptHostsOnly
-			break
-		}
-		said, err = promptAllMuted, c.muteOthers(v)
+	if a.hosts() && c.role != mixer.Host {
+		c.say(promptHostsOnly)
+		return
 	}
+	said, err := c.command(a)
 	if err != nil {
 		c.log.Warn("command not done", "action", a, "error", err)
 		return
 	}
 	c.log.Info("command by keys", "action", a)
 	c.say(said)
+}
+
+// command does it, and returns what is to be said.
+func (c *call) command(a Action) (prompt, error) {
+	v, rooms := c.view(), c.e.rooms
+	switch a {
+	case Mute:
+		on := c.menu.muted
+		err := rooms.SetMedia(v.Room, v.Identity, &on, nil)
+		if err == nil {
+			c.menu.muted = !on
+		}
+		return pick(on, promptUnmuted, promptMuted), err
+	case Camera:
+		on := c.menu.hidden
+		err := rooms.SetMedia(v.Room, v.Identity, nil, &on)
+		if err == nil {
+			c.menu.hidden = !on
+		}
+		return pick(on, promptCameraOn, promptCameraOff), err
+	case Help:
+		return pick(c.role == mixer.Host, promptHostKeys, promptKeys), nil
+	}
+	// The rest others change as well: what holds is the room's to say.
+	state, err := rooms.State(v.Room)
+	if err != nil {
+		return "", err
+	}
+	switch a {
+	case Hand:
+		up := !slices.ContainsFunc(state.Participants, func(m mixer.Member) bool { return m.ID == v.Identity && !m.Hand.IsZero() })
+		return pick(up, promptHandUp, promptHandDown), rooms.SetHand(v.Room, v.Identity, up)
+	case Layout:
+		all := mixer.Layouts()
+		next := all[(slices.Index(all, state.Layout)+1)%len(all)]
+		return prompt("layout-" + next), rooms.SetLayout(v.Room, next)
+	case Lock:
+		return pick(state.Locked, promptUnlocked, promptLocked), rooms.SetLocked(v.Room, !state.Locked)
+	case MuteAll:
+		return promptAllMuted, c.muteOthers(v, state)
+	}
+	return "", fmt.Errorf("%q is no command", a)
 }
 
 func pick(yes bool, a, b prompt) prompt {
@@ -99,11 +129,7 @@ func pick(yes bool, a, b prompt) prompt {
 	return b
 }
 
-func (c *call) muteOthers(v mixer.Call) error {
-	state, err := c.e.rooms.State(v.Room)
-	if err != nil {
-		return err
-	}
+func (c *call) muteOthers(v mixer.Call, state mixer.State) error {
 	mute := true
 	for _, m := range state.Participants {
 		if m.ID == v.Identity || !m.Publishes {

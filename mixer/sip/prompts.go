@@ -27,11 +27,21 @@ const (
 	promptCameraOn  prompt = "camera-on"
 	promptAllMuted  prompt = "all-muted"
 	promptHostsOnly prompt = "hosts-only"
-	promptHelp      prompt = "help"
+	promptHandUp    prompt = "hand-up"
+	promptHandDown  prompt = "hand-down"
+	promptGallery   prompt = "layout-gallery"
+	promptSpeaker   prompt = "layout-speaker"
+	promptScreen    prompt = "layout-screen"
+	promptLocked    prompt = "locked"
+	promptUnlocked  prompt = "unlocked"
+	promptLockedOut prompt = "locked-out"
+	promptKeys      prompt = "keys"
+	promptHostKeys  prompt = "keys-host"
 )
 
 // texts are what is said, unless a file says it otherwise.
 func texts() map[prompt]string {
+	const keys = "Star one mutes you, or lets you be heard. Star two switches your camera off, or on. Star three raises your hand, or lowers it."
 	return map[prompt]string{
 		promptPIN:       "Please enter your PIN, followed by the hash key.",
 		promptWrong:     "This PIN is wrong. Please try again.",
@@ -43,7 +53,16 @@ func texts() map[prompt]string {
 		promptCameraOn:  "Your camera is on.",
 		promptAllMuted:  "Everybody else is muted.",
 		promptHostsOnly: "Only hosts may do that.",
-		promptHelp:      "Star one mutes you, or lets you be heard. Star two switches your camera off, or on. Star five mutes everybody else.",
+		promptHandUp:    "Your hand is raised.",
+		promptHandDown:  "Your hand is lowered.",
+		promptGallery:   "Everybody is shown alike.",
+		promptSpeaker:   "Who speaks is shown large.",
+		promptScreen:    "The screen is shown large.",
+		promptLocked:    "The room is locked.",
+		promptUnlocked:  "The room is open.",
+		promptLockedOut: "This room is locked. Goodbye.",
+		promptKeys:      keys,
+		promptHostKeys:  keys + " Star four changes the layout. Star five mutes everybody else. Star six locks the room, or opens it.",
 	}
 }
 
@@ -117,7 +136,7 @@ func signal(name prompt) []int16 {
 	switch name {
 	case promptPIN:
 		hz, parts = 660, 3
-	case promptWrong, promptGoodbye, promptHostsOnly:
+	case promptWrong, promptGoodbye, promptHostsOnly, promptLockedOut:
 		hz = 330
 	}
 	const on, off = promptRate * 15 / 100, promptRate / 10
