@@ -4,6 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v3"
 
 	"mixdown/mixer"
 )
@@ -58,5 +61,68 @@ func TestHold(t *testing.T) {
 	sub.sink.WriteVideo(picture(vp8, pk, 1, 720_000, true, 500))
 	if p := wait(t, c.rtp, "packet after resuming"); p.Timestamp-began != 720_000 {
 		t.Errorf("a picture %d after the first went out", p.Timestamp-began)
+	}
+}
+
+// TestReofferRestart has a further offer bring other ICE credentials: media go on
+// both ways over what they lead to.
+func TestReofferRestart(t *testing.T) {
+	rooms := newFakeRooms()
+	tr := newTransport(t, rooms)
+	c := newClient(t, clientConfig{publish: true, receive: true})
+	c.join(tr, member)
+	pub, sub := wait(t, rooms.pubs, "publication"), wait(t, rooms.subs, "subscription")
+	wait(t, sub.keys, "keyframe request at the start")
+	ufrag := func(text string) string {
+		t.Helper()
+		d, err := parseSDP(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, _ := credentials(d)
+		return u
+	}
+	before := ufrag(c.pc.LocalDescription().SDP)
+	o, err := c.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	if err := c.pc.SetLocalDescription(o); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	again := c.pc.LocalDescription().SDP
+	if ufrag(again) == before {
+		t.Fatal("the client did not restart ICE")
+	}
+	a, held, err := tr.Reoffer(t.Context(), c.answer.ID, again)
+	if err != nil || held {
+		t.Fatalf("held %v, %v", held, err)
+	}
+	if ufrag(a.SDP) == ufrag(c.answer.SDP) || a.ETag == c.answer.ETag {
+		t.Fatalf("credentials %q or ETag %s as before", ufrag(a.SDP), a.ETag)
+	}
+	c.accept(a)
+	var seq uint16
+	vp8, down, up, key := tr.codecs[0], new(fakePacketizer), new(fakePacketizer), true
+	deadline := time.After(patience)
+	for i, in, out := uint32(0), false, false; !in || !out; i++ {
+		c.send(&key, up, &seq, i*3000, 100, nil)
+		sub.sink.WriteVideo(picture(vp8, down, 1, i*3000, true, 100))
+		select {
+		case <-pub.units:
+			in = true
+		case <-c.rtp:
+			out = true
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("after the restart came in %v, went out %v", in, out)
+		}
+	}
+	// An offer like the last restarts nothing.
+	same, _, err := tr.Reoffer(t.Context(), c.answer.ID, again)
+	if err != nil || ufrag(same.SDP) != ufrag(a.SDP) {
+		t.Errorf("the same offer again: %v, credentials %q, were %q", err, ufrag(same.SDP), ufrag(a.SDP))
 	}
 }
