@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -21,6 +22,8 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
+
+	"mixdown/mixer"
 )
 
 // TestCallsASecond has sipp make 20 calls a second to the program itself, into a
@@ -151,10 +154,16 @@ func TestCallsASecond(t *testing.T) {
 	}
 }
 
-// TestTelephonesPicture writes down what goes to a telephone, and decodes it:
-// every picture comes, and is whole. MIXDOWN_QUIET says that the machine has time
-// for the full rate.
+// TestTelephonesPicture has a telephone with a red camera in a room, writes down
+// what goes to it, and decodes that: it is seen, and every picture comes and is
+// whole. MIXDOWN_QUIET says that the machine has time for the full rate.
 func TestTelephonesPicture(t *testing.T) {
+	for _, codec := range []string{"VP8", "H264"} {
+		t.Run(codec, func(t *testing.T) { telephonePicture(t, codec) })
+	}
+}
+
+func telephonePicture(t *testing.T, codec string) {
 	needs(t, "tcpdump", "ffmpeg", "ffprobe")
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	x := newExchange(t, map[string]any{"sip.addr": at, "rtp.first_port": 36300, "rtp.last_port": 36399})
@@ -174,27 +183,38 @@ func TestTelephonesPicture(t *testing.T) {
 		_ = dump.Wait()
 		t.Skip("tcpdump may not: ", said.String())
 	}
-	anna := startBare(t, 440, 8000, ";audio_codecs=PCMU/8000/1;video_codecs=VP8", true)
+	camera := filepath.Join(dir, "red.mp4")
+	output(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=640x360:r=25:d=40", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", camera)
+	anna := phone{
+		hz: 440, rate: 8000, camera: camera, video: true,
+		account: "<sip:bob@HERE;transport=udp>;regint=0;audio_codecs=PCMU/8000/1;video_codecs=" + codec,
+	}.start(t)
 	anna.tell("dial", "sip:tea@"+at)
 	eventually(t, "pictures", func() bool { return anna.frames() >= 5 })
-	time.Sleep(6 * time.Second)
+	eventually(t, "Anna's red tile", func() bool { return ofColour(gallery(t, x.running, x.base, "tea", x.token), 0) > .2 })
+	time.Sleep(3 * time.Second)
+	var legs []mixer.Leg
+	_, text := x.do("GET", x.base+"/api/v1/rooms/tea/legs", x.token, "")
+	if err := json.Unmarshal([]byte(text), &legs); err != nil || len(legs) != 1 {
+		t.Fatalf("%v: %s", err, text)
+	}
 	anna.tell("hangup", "")
 	x.written(1)
 	_ = dump.Process.Signal(syscall.SIGINT)
 	if err := dump.Wait(); err != nil {
 		t.Fatal("tcpdump: ", err)
 	}
-	port := regexp.MustCompile(`rtp for 'video' established, receiving from 127.0.0.1:(\d+)`).FindStringSubmatch(anna.said())
+	port := regexp.MustCompile(`m=video (\d+)`).FindStringSubmatch(legs[0].SDP)
 	if port == nil {
 		t.Fatal("no video was agreed on")
 	}
-	ivf := filepath.Join(dir, "call.ivf")
-	pictures, lost, length := pictureFile(t, capture, port[1], ivf)
-	decode := exec.Command("ffmpeg", "-v", "warning", "-i", ivf, "-f", "null", "-")
+	film := filepath.Join(dir, "call."+codec)
+	pictures, lost, length := pictureFile(t, codec, legs[0].SDP, capture, port[1], film)
+	decode := exec.Command("ffmpeg", "-v", "warning", "-i", film, "-f", "null", "-")
 	if out, err := decode.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("decoding: %v\n%s", err, out)
 	}
-	shown := strings.TrimSpace(string(output(t, "ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=width,nb_read_frames", "-of", "csv=p=0", ivf)))
+	shown := strings.TrimSpace(string(output(t, "ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=width,nb_read_frames", "-of", "csv=p=0", film)))
 	fps := float64(pictures-1) / max(length.Seconds(), .001)
 	t.Logf("%d pictures in %.1f s, %.1f a second, %d packets missing; decoded: %s; baresip's log: %.1f in the best", pictures, length.Seconds(), fps, lost, shown, anna.frames())
 	if shown != fmt.Sprintf("1280,%d", pictures) || pictures < 20 || lost > 0 {
@@ -207,9 +227,10 @@ func TestTelephonesPicture(t *testing.T) {
 	x.end()
 }
 
-// pictureFile makes a file of VP8 (IVF) of what came from a port in a capture on
-// loopback, and tells how long it is by its RTP times.
-func pictureFile(t *testing.T, capture, port, ivf string) (pictures, lost int, length time.Duration) {
+// pictureFile makes a file of what came from a port in a capture on loopback, IVF
+// of VP8 or H.264 as it is, and tells how long it is by its RTP times. H.264 has to
+// keep to what sdp says of it.
+func pictureFile(t *testing.T, codec, sdp, capture, port, film string) (pictures, lost int, length time.Duration) {
 	t.Helper()
 	raw, err := os.ReadFile(capture)
 	if err != nil || len(raw) < 24 {
@@ -217,6 +238,10 @@ func pictureFile(t *testing.T, capture, port, ivf string) (pictures, lost int, l
 	}
 	var out, picture []byte
 	var first, last uint32
+	var depacketizer rtp.Depacketizer = &codecs.VP8Packet{}
+	if codec == "H264" {
+		depacketizer = &codecs.H264Packet{}
+	}
 	next := -1
 	for raw = raw[24:]; len(raw) >= 16; { // pcap-savefile(5): a header for each packet
 		n := int(binary.LittleEndian.Uint32(raw[8:]))
@@ -229,7 +254,6 @@ func pictureFile(t *testing.T, capture, port, ivf string) (pictures, lost int, l
 			continue
 		}
 		var p rtp.Packet
-		var vp8 codecs.VP8Packet
 		if err := p.Unmarshal(frame[42:]); err != nil {
 			t.Fatal(err)
 		}
@@ -237,9 +261,12 @@ func pictureFile(t *testing.T, capture, port, ivf string) (pictures, lost int, l
 			lost += int(p.SequenceNumber - uint16(next))
 		}
 		next = int(p.SequenceNumber + 1)
-		payload, err := vp8.Unmarshal(p.Payload)
+		payload, err := depacketizer.Unmarshal(p.Payload)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if codec == "H264" {
+			keepsTo(t, sdp, p.Payload)
 		}
 		picture = append(picture, payload...)
 		if !p.Marker {
@@ -249,19 +276,45 @@ func pictureFile(t *testing.T, capture, port, ivf string) (pictures, lost int, l
 			first = p.Timestamp
 		}
 		last = p.Timestamp
-		out = binary.LittleEndian.AppendUint32(out, uint32(len(picture)))
-		out = binary.LittleEndian.AppendUint64(out, uint64(last-first))
+		if codec == "VP8" {
+			out = binary.LittleEndian.AppendUint32(out, uint32(len(picture)))
+			out = binary.LittleEndian.AppendUint64(out, uint64(last-first))
+		}
 		out = append(out, picture...)
 		picture = picture[:0]
 		pictures++
 	}
-	head := append([]byte("DKIF\x00\x00\x20\x00VP80"), 0, 5, 0xd0, 2) // 1280x720
-	head = binary.LittleEndian.AppendUint32(head, 90000)
-	head = binary.LittleEndian.AppendUint32(head, 1)
-	head = binary.LittleEndian.AppendUint32(head, uint32(pictures))
-	head = append(head, 0, 0, 0, 0)
-	if err := os.WriteFile(ivf, append(head, out...), 0o600); err != nil {
+	if codec == "VP8" {
+		head := append([]byte("DKIF\x00\x00\x20\x00VP80"), 0, 5, 0xd0, 2) // 1280x720
+		head = binary.LittleEndian.AppendUint32(head, 90000)
+		head = binary.LittleEndian.AppendUint32(head, 1)
+		head = binary.LittleEndian.AppendUint32(head, uint32(pictures))
+		out = append(append(head, 0, 0, 0, 0), out...)
+	}
+	if err := os.WriteFile(film, out, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return pictures, lost, time.Duration(last-first) * time.Second / 90000
+}
+
+// keepsTo holds a payload of H.264 against what its SDP says: mode 0 has single
+// units only (RFC 6184, section 6.2), and a parameter set the profile that was
+// agreed on, and no higher level.
+func keepsTo(t *testing.T, sdp string, payload []byte) {
+	t.Helper()
+	fmtp := regexp.MustCompile(`profile-level-id=(..)..(..);packetization-mode=(.)`).FindStringSubmatch(sdp)
+	if fmtp == nil {
+		t.Fatal("no H.264 in ", sdp)
+	}
+	kind := payload[0] & 31
+	if fmtp[3] == "0" && kind > 23 || kind > 24 && kind != 28 {
+		t.Errorf("a payload of type %d in mode %s", kind, fmtp[3])
+	}
+	set := payload
+	if kind == 24 { // STAP-A, the parameter set first
+		set = payload[3:]
+	}
+	if set[0]&31 == 7 && (fmt.Sprintf("%02x", set[1]) != fmtp[1] || fmt.Sprintf("%02x", set[3]) > fmtp[2]) {
+		t.Errorf("parameter set of profile %x, level %x; %s", set[1], set[3], fmtp[0])
+	}
 }

@@ -115,7 +115,7 @@ func TestLegs(t *testing.T) {
 	// The gallery has both colours.
 	red, blue := 0.0, 0.0
 	for end := time.Now().Add(40 * time.Second); (red < .2 || blue < .2) && time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
-		img := gallery(t, r, base, token)
+		img := gallery(t, r, base, "demo", token)
 		red, blue = ofColour(img, 0), ofColour(img, 2)
 	}
 	if red < .2 || blue < .2 {
@@ -181,9 +181,9 @@ func waited(t *testing.T, cmd *exec.Cmd) <-chan error {
 }
 
 // gallery is the room's picture.
-func gallery(t *testing.T, r *running, base, token string) image.Image {
+func gallery(t *testing.T, r *running, base, room, token string) image.Image {
 	t.Helper()
-	req, err := http.NewRequest("GET", base+"/api/v1/rooms/demo/snapshot.png", nil)
+	req, err := http.NewRequest("GET", base+"/api/v1/rooms/"+room+"/snapshot.png", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

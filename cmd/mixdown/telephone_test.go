@@ -116,6 +116,7 @@ type phone struct {
 	hz      float64 // the tone that it speaks with
 	rate    int     // of its sound, in Hz
 	video   bool
+	camera  string // a file that it sends; empty: whatever fakevideo has
 	host    string // an address of this machine; empty: 127.0.0.1
 	account string // HERE in it is host:port
 	more    string // lines for its configuration
@@ -155,8 +156,12 @@ ctrl_tcp_listen 127.0.0.1:%d
 snd_path %s
 `, here, wav, p.rate, p.rate, b.ctrl, b.dir) + p.more
 	if p.video {
-		config = strings.Replace(config, "module opus.so\n", "module stdio.so\nmodule opus.so\nmodule fakevideo.so\nmodule vp8.so\n", 1) +
-			"video_source fakevideo,nil\nvideo_display fakevideo,nil\nvideo_size 640x360\nvideo_bitrate 500000\nvideo_fps 25.00\n"
+		source := "fakevideo,nil"
+		if p.camera != "" {
+			source = "avformat," + p.camera
+		}
+		config = strings.Replace(config, "module opus.so\n", "module stdio.so\nmodule opus.so\nmodule fakevideo.so\nmodule avformat.so\nmodule vp8.so\nmodule avcodec.so\n", 1) +
+			"video_source " + source + "\nvideo_display fakevideo,nil\nvideo_size 640x360\nvideo_bitrate 500000\nvideo_fps 25.00\n"
 	}
 	for name, text := range map[string]string{
 		"config": config, "contacts": "", "accounts": strings.ReplaceAll(p.account, "HERE", here) + "\n",
