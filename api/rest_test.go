@@ -349,6 +349,34 @@ func TestRegistry(t *testing.T) {
 	if _, ok := k.Role(""); ok {
 		t.Error("no key opens")
 	}
+	byPIN := func(pin string) mixer.Role {
+		room, role, ok := again.ByPIN(pin)
+		if ok != (room == "demo") {
+			t.Errorf("PIN %q: room %q, %v", pin, room, ok)
+		}
+		return role
+	}
+	if byPIN(k.PIN) != mixer.Participant || byPIN(k.HostPIN) != mixer.Host || byPIN("") != "" || byPIN("12345") != "" || len(k.HostPIN) != pinDigits {
+		t.Errorf("PINs: %q, %q", k.PIN, k.HostPIN)
+	}
+	// A file from before there were any.
+	before := k
+	before.PIN, before.HostPIN = "", ""
+	if err := writeJSON(path, []RoomKeys{before}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // they stay
+		if again, err = OpenRegistry(path); err != nil {
+			t.Fatal(err)
+		}
+		now, _ := again.Get("demo")
+		if before.PIN == "" {
+			before = now
+		}
+		if now != before || now.PIN == "" || now.HostPIN == "" || now.PIN == now.HostPIN {
+			t.Errorf("PINs made later: %+v", now)
+		}
+	}
 	left, err := filepath.Glob(path + ".*")
 	if err != nil || len(left) != 0 {
 		t.Errorf("left over: %v", left)

@@ -4,9 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 
 	"mixdown/mixer"
 )
@@ -88,12 +94,49 @@ func (k *keypad) press(keys string) {
 	}
 }
 
+// events are the types of those that a room's hosts are told of by the control
+// channel, from now on.
+func (x *exchange) events(room string) <-chan string {
+	x.t.Helper()
+	types := make(chan string, 100)
+	conn, _, err := websocket.Dial(x.t.Context(), x.base+"/api/v1/rooms/"+room+"/control?changes=true&token="+x.token, nil)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	conn.SetReadLimit(1 << 20)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			var m struct{ Event struct{ Type string } }
+			if err := wsjson.Read(x.t.Context(), conn, &m); err != nil {
+				return
+			}
+			if m.Event.Type != "" {
+				types <- m.Event.Type
+			}
+		}
+	})
+	x.t.Cleanup(func() { _ = conn.CloseNow(); reading.Wait() })
+	return types
+}
+
 // TestTelephonesMenu has a host's telephone raise its hand, arrange the room and
 // lock it: by telephone-events in RTP (RFC 4733), and by INFO.
 func TestTelephonesMenu(t *testing.T) {
 	t.Parallel()
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	x := newExchange(t, map[string]any{"sip.addr": at})
+	hooks := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e struct{ Type string }
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error("webhook: ", err)
+		}
+		hooks <- e.Type
+	}))
+	defer hook.Close()
+	x := newExchange(t, map[string]any{
+		"sip.addr": at, "webhooks.urls": []string{hook.URL}, "webhooks.secret": "whsec_c2VjcmV0c2VjcmV0c2VjcmV0", "webhooks.allow": []string{"127.0.0.1"},
+	})
 	var made struct {
 		PIN     string `json:"pin"`
 		HostPIN string `json:"host_pin"`
@@ -151,6 +194,7 @@ func TestTelephonesMenu(t *testing.T) {
 	host := callByKeypad(t, at, "sip:meeting@"+at+";pin="+made.HostPIN)
 	byInfo := in(3, mixer.Host)
 
+	told := x.events("meeting")
 	for _, by := range []struct {
 		name, id string
 		press    func(string)
@@ -172,6 +216,19 @@ func TestTelephonesMenu(t *testing.T) {
 		eventually(t, by.name+" unlock it", func() bool { return !state().Locked })
 		if status := join(); status != 200 {
 			t.Errorf("joining the open room: %d", status)
+		}
+		// Hosts and webhooks were told of all of it, in order.
+		for _, want := range []string{"hand.raised", "hand.lowered", "room.layout", "room.layout", "room.layout", "room.locked", "room.unlocked"} {
+			for who, events := range map[string]<-chan string{"a host": told, "a webhook": hooks} {
+				select {
+				case got := <-events:
+					if got != want {
+						t.Errorf("%s was told of %s, want %s", who, got, want)
+					}
+				case <-time.After(15 * time.Second):
+					t.Fatalf("%s was not told of %s", who, want)
+				}
+			}
 		}
 	}
 
