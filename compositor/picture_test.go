@@ -240,6 +240,29 @@ func TestNameTiles(t *testing.T) {
 	}
 }
 
+// A raised hand is a mark on the tile, beside that of a muted microphone, and goes.
+func TestHandIsMarked(t *testing.T) {
+	text := builtin(t)
+	p, place := canvas(t, 320, 180, &nearest{}, text), []Rect{{0, 0, 320, 180}}
+	shot := Shot{ID: "a", Name: "Ada", Frame: sitter(t, 320, 180, 1), Seq: 1}
+	width := func(hand, muted bool) int {
+		shot.Hand, shot.Muted = hand, muted
+		if drawn := compose(t, p, place, []Shot{shot}); drawn != 1 {
+			t.Errorf("hand %v, muted %v: %d tiles were drawn", hand, muted, drawn)
+		}
+		return p.tiles[0].label.w
+	}
+	bare := width(false, false)
+	before := sum(p.Frame())
+	hand, both, muted := width(true, false), width(true, true), width(false, true)
+	if hand <= bare || muted != hand || both-hand < hand-bare-2 || both-hand > hand-bare+2 {
+		t.Errorf("labels are %d wide bare, %d with a hand, %d muted, %d with both", bare, hand, muted, both)
+	}
+	if width(false, false) != bare || sum(p.Frame()) != before {
+		t.Error("the tile is not as it was")
+	}
+}
+
 // A label stands on each new picture as on the first.
 func TestLabelIsRedrawnOverEachPicture(t *testing.T) {
 	text := builtin(t)

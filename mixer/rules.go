@@ -70,9 +70,7 @@ func (s *Server) SetLayout(room, layout string) error {
 			return nil
 		}
 		r.layout = layout
-		r.moveHold = r.server.cfg.JoinHold // all move now, and not at some keyframe
-		r.update()
-		r.moveHold = r.server.cfg.KeyframeHold
+		r.updateNow()
 		r.notify(Event{Type: "room.layout", Detail: layout})
 		return nil
 	})

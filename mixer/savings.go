@@ -121,16 +121,13 @@ func (r *Room) saves(step Step, tier string) bool {
 	return slices.ContainsFunc(r.savings, func(s Saving) bool { return s.Step == step && s.Tier == tier })
 }
 
-// setSavings changes what the room does without. Receivers that have to move
-// do so as soon as newcomers would get a keyframe.
+// setSavings changes what the room does without.
 func (r *Room) setSavings(savings []Saving) {
 	slices.SortFunc(savings, func(a, b Saving) int {
 		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Tier, b.Tier))
 	})
 	r.savings = savings
-	r.moveHold = r.server.cfg.JoinHold
-	r.update()
-	r.moveHold = r.server.cfg.KeyframeHold
+	r.updateNow()
 }
 
 // appraisal is what a room's pictures cost, and could.

@@ -174,11 +174,14 @@ func (s *Server) of(room, id string, fn func(*Room, *member) error) error {
 // is in the room already, may publish and subscribe.
 func (s *Server) Admit(room string, who Identity) error {
 	return s.in(room, func(r *Room) error {
+		if err := r.admit(who); err != nil {
+			return err
+		}
 		if r.members[who.ID] == nil && s.load.full.Load() {
 			s.load.refused.Add(1)
 			return fmt.Errorf("room %q: %w", room, ErrBusy)
 		}
-		return r.admit(who)
+		return nil
 	})
 }
 

@@ -41,6 +41,14 @@ func (r *Room) update() {
 	r.publishState()
 }
 
+// updateNow is update for what moves many: receivers that have to move do so as
+// soon as newcomers would get a keyframe.
+func (r *Room) updateNow() {
+	r.moveHold = r.server.cfg.JoinHold
+	r.update()
+	r.moveHold = r.server.cfg.KeyframeHold
+}
+
 // publishers returns those who have a place on the canvases, in order of arrival.
 func (r *Room) publishers() []*member {
 	var people []*member
