@@ -42,6 +42,9 @@ type Leg struct {
 	State string     `json:"state"` // "offered", "waiting" for media, "connected", "held"
 	Audio *LegStream `json:"audio,omitempty"`
 	Video *LegStream `json:"video,omitempty"`
+	// Slides are pictures that the other end shows instead of Video while it has the
+	// floor.
+	Slides *LegStream `json:"slides,omitempty"`
 }
 
 // LegStream are the figures of one m-line.

@@ -46,6 +46,8 @@ type media struct {
 	sends   bool // the other end
 	takes   bool
 	slides  bool // a second picture (RFC 4796)
+	bfcp    bool // who shows it, agreed on by BFCP over UDP (RFC 8856)
+	serves  bool // it gives the floor itself, and does not ask for it
 	limit   int  // bit/s that it takes; 0: none
 	pli     bool
 	fir     bool
@@ -90,6 +92,8 @@ func parseMedia(s *sdp.SessionDescription, d *sdp.MediaDescription) (media, erro
 	}
 	m.refused = m.port == 0
 	switch {
+	case m.name == "application" && m.proto == "UDP/BFCP":
+		m.bfcp = true
 	case !strings.HasPrefix(m.proto, "RTP/"):
 	case m.name == "audio":
 		m.kind = codec.Audio
@@ -100,7 +104,7 @@ func parseMedia(s *sdp.SessionDescription, d *sdp.MediaDescription) (media, erro
 	if c == nil {
 		c = s.ConnectionInformation
 	}
-	if m.kind != 0 && !m.refused {
+	if (m.kind != 0 || m.bfcp) && !m.refused {
 		if m.port < 1 || m.port > 65535 {
 			return m, fmt.Errorf("port %d", m.port)
 		}
@@ -172,6 +176,8 @@ func (m *media) attribute(name, value string) {
 		m.mid = value
 	case "content":
 		m.slides = strings.Contains(value, "slides")
+	case "floorctrl": // several roles may be offered; without any it is c-only (section 5.1)
+		m.serves = value == "s-only"
 	case "rtcp-mux":
 		m.mux = true
 	case "rtcp": // RFC 3605: PORT [IN IP4 ADDRESS]

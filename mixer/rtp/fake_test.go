@@ -32,6 +32,7 @@ type hall struct {
 	keys  int
 	fit   mixer.Fit
 	media [2]bool
+	shows bool     // a screen
 	names []string // of rooms that were joined
 	left  int
 }
@@ -53,7 +54,18 @@ func (h *hall) Subscribe(_ string, _ mixer.Identity, sink mixer.Sink, _ mixer.Wa
 func (h *hall) SetMedia(_, _ string, audio, video *bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.media = [2]bool{*audio, *video}
+	for i, on := range []*bool{audio, video} {
+		if on != nil {
+			h.media[i] = *on
+		}
+	}
+	return nil
+}
+
+func (h *hall) SetScreen(_, _ string, on bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shows = on
 	return nil
 }
 

@@ -61,17 +61,19 @@ func FuzzDatagrams(f *testing.F) {
 		l.source.pub.Store(at)
 		l.seat = at
 		kind, name, pt := codec.Video, "VP8", uint8(96)
+		as := videoLine
 		if sound {
 			kind, name, pt = codec.Audio, "PCMU", 0
+			as = soundLine
 			l.source.voiceFor(set.Find(name))
 			defer l.source.close()
 		}
-		n := &line{leg: l, kind: kind, out: newOutgoing()}
+		n := &line{leg: l, role: as, kind: kind, pictures: l.source.of(as), out: newOutgoing()}
 		c := set.Find(name)
 		n.agreed.Store(&agreement{
 			kind: kind, formats: []format{{codec: c, takes: c, pt: pt}}, events: []event{{101, 8000}}, comfort: true, nack: true, takes: true,
 		})
-		l.lines[kind] = n
+		l.lines[as] = n
 		socket := forRTP
 		if control {
 			socket = forRTCP

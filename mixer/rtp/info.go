@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"mixdown/codec"
 	"mixdown/mixer"
 )
 
@@ -19,8 +18,8 @@ func (l *Leg) Info() mixer.Leg {
 	} else {
 		out.Room = s.Room
 	}
-	audio, video := l.lineOf(codec.Audio), l.lineOf(codec.Video)
-	out.Audio, out.Video = audio.info(), video.info()
+	audio, video := l.lineOf(soundLine), l.lineOf(videoLine)
+	out.Audio, out.Video, out.Slides = audio.info(), video.info(), l.lineOf(slidesLine).info()
 	switch {
 	case out.Audio == nil && out.Video == nil:
 		out.State = "offered"

@@ -52,7 +52,8 @@ type Leg struct {
 
 	mu      sync.Mutex
 	session mixer.Session
-	lines   [3]*line // by codec.Kind
+	lines   [4]*line // by role
+	floor   *floor   // nil before slides were agreed on
 	order   []place  // m-lines as they stand in SDP
 	offered []offered
 	local   string // description that holds
@@ -61,9 +62,30 @@ type Leg struct {
 	tmmbr   int    // bit/s that the other end takes now; 0: no bound
 }
 
+// role says which of a leg's m-lines one is.
+type role int
+
+const (
+	refused   role = 0
+	soundLine      = role(codec.Audio)
+	videoLine      = role(codec.Video)
+	// slidesLine are pictures besides the camera's, which take its place while the
+	// other end has the floor; floorLine is where it asks for that.
+	slidesLine = 3
+	floorLine  = 4
+)
+
+// kind is that of an m-line of RTP.
+func (r role) kind() codec.Kind {
+	if r == slidesLine {
+		return codec.Video
+	}
+	return codec.Kind(r)
+}
+
 // place is one m-line of a leg's SDP.
 type place struct {
-	kind codec.Kind // 0: refused
+	role role
 	mid  string
 }
 
@@ -102,7 +124,7 @@ func (l *Leg) run() {
 
 	l.signal.Lock() // nobody opens a line any more
 	l.mu.Lock()
-	at, lines := l.seat, l.lines
+	at, lines, f := l.seat, l.lines, l.floor
 	l.seat = nil
 	l.mu.Unlock()
 	l.signal.Unlock()
@@ -118,7 +140,13 @@ func (l *Leg) run() {
 		_ = n.conn[forRTP].Close()
 		_ = n.conn[forRTCP].Close()
 	}
+	if f != nil {
+		f.close()
+	}
 	l.readers.Wait()
+	if f != nil {
+		l.transport.ports.free(f.port)
+	}
 	for _, n := range lines {
 		if n != nil {
 			l.transport.ports.free(n.port)
@@ -131,10 +159,10 @@ func (l *Leg) run() {
 	}
 }
 
-// line returns the m-line of a kind, opened at the first call. The caller holds
+// line returns the m-line of a role, opened at the first call. The caller holds
 // signal.
-func (l *Leg) line(k codec.Kind) (*line, error) {
-	if n := l.lines[k]; n != nil {
+func (l *Leg) line(r role) (*line, error) {
+	if n := l.lines[r]; n != nil {
 		return n, nil
 	}
 	if l.ended() {
@@ -144,29 +172,36 @@ func (l *Leg) line(k codec.Kind) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &line{leg: l, kind: k, out: newOutgoing()}
+	n := &line{leg: l, role: r, kind: r.kind(), pictures: l.source.of(r), out: newOutgoing()}
 	n.port = portOf(rtp)
 	n.conn[forRTP], n.conn[forRTCP] = rtp, rtcp
 	// A keyframe comes in one burst; the kernel gives as much of this as it may.
 	_ = rtp.SetReadBuffer(1 << 20)
 	l.mu.Lock()
-	l.lines[k] = n
+	l.lines[r] = n
 	l.mu.Unlock()
 	l.readers.Go(func() { n.read(forRTP) })
 	l.readers.Go(func() { n.read(forRTCP) })
 	return n, nil
 }
 
-// lineOf returns the m-line of a kind, or nil.
-func (l *Leg) lineOf(k codec.Kind) *line {
+// lineOf returns the m-line of a role, or nil.
+func (l *Leg) lineOf(r role) *line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lines[k]
+	return l.lines[r]
 }
 
-// agreedOn returns what holds for a kind, or nil.
-func (l *Leg) agreedOn(k codec.Kind) *agreement {
-	if n := l.lineOf(k); n != nil {
+// all are the m-lines by role; some may be nil.
+func (l *Leg) all() [4]*line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines
+}
+
+// agreedOn returns what holds for a role, or nil.
+func (l *Leg) agreedOn(r role) *agreement {
+	if n := l.lineOf(r); n != nil {
 		return n.agreed.Load()
 	}
 	return nil
@@ -174,7 +209,7 @@ func (l *Leg) agreedOn(k codec.Kind) *agreement {
 
 // sending reports whether the other end takes a kind now.
 func (l *Leg) sending(k codec.Kind) bool {
-	a := l.agreedOn(k)
+	a := l.agreedOn(role(k))
 	return a != nil && a.sends
 }
 
@@ -184,7 +219,7 @@ func (l *Leg) Held() bool {
 	l.mu.Lock()
 	receives := l.session.Receive
 	l.mu.Unlock()
-	a, v := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
+	a, v := l.agreedOn(soundLine), l.agreedOn(videoLine)
 	return receives && (a != nil || v != nil) && !(a != nil && a.sends) && !(v != nil && v.sends)
 }
 
@@ -203,7 +238,7 @@ func (l *Leg) attach(s mixer.Session) error {
 		return errEnded
 	}
 	at := &seat{leg: l, session: s}
-	audio, video := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
+	audio, video := l.agreedOn(soundLine), l.agreedOn(videoLine)
 	for _, a := range []*agreement{audio, video} {
 		if a == nil {
 			continue
@@ -237,7 +272,7 @@ func (l *Leg) attach(s mixer.Session) error {
 	l.mu.Unlock()
 	if at.pub != nil {
 		l.source.pub.Store(at)
-		l.source.keyWant.Store(true)
+		l.source.wantKey()
 	}
 	l.fit()
 	l.showMedia()
@@ -283,6 +318,12 @@ func (l *Leg) wantPicture() {
 	}
 }
 
+// films reports whether the other end sends its camera's pictures.
+func (l *Leg) films() bool {
+	a := l.agreedOn(videoLine)
+	return a != nil && a.takes
+}
+
 // showMedia tells the room what the other end sends: without pictures its tile is its
 // name.
 func (l *Leg) showMedia() {
@@ -290,8 +331,8 @@ func (l *Leg) showMedia() {
 	if at == nil || at.pub == nil {
 		return
 	}
-	a, v := l.agreedOn(codec.Audio), l.agreedOn(codec.Video)
-	audio, video := a != nil && a.takes, v != nil && v.takes
+	a := l.agreedOn(soundLine)
+	audio, video := a != nil && a.takes, l.films() || l.source.showsSlides()
 	if err := l.transport.rooms.SetMedia(at.session.Room, at.session.Identity.ID, &audio, &video); err != nil {
 		l.log.Debug("what is sent could not be told", "error", err)
 	}
@@ -306,19 +347,19 @@ func (l *Leg) renegotiated() error {
 		return nil
 	}
 	var codecs []string
-	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
-		if a := l.agreedOn(k); a != nil {
+	for _, r := range []role{soundLine, videoLine} {
+		if a := l.agreedOn(r); a != nil {
 			for _, f := range a.formats {
 				codecs = append(codecs, f.codec.Name)
 			}
 		}
 	}
-	if !slices.Equal(codecs, at.codecs) || at.voice == nil && l.agreedOn(codec.Audio) != nil {
+	if !slices.Equal(codecs, at.codecs) || at.voice == nil && l.agreedOn(soundLine) != nil {
 		return l.attach(s)
 	}
 	l.fit()
 	l.showMedia()
-	l.source.keyWant.Store(true)
+	l.source.wantKey()
 	l.wantPicture()
 	return nil
 }
@@ -342,7 +383,7 @@ func (l *Leg) fit() {
 
 // tier is the best index of the ladder that the other end takes, -1 for none.
 func (l *Leg) tier() int {
-	a := l.agreedOn(codec.Video)
+	a := l.agreedOn(videoLine)
 	if a == nil || !a.sends {
 		return -1
 	}
@@ -386,8 +427,7 @@ func (a *agreement) tier(ladder []mixer.TierSpec, limit int) int {
 func (l *Leg) silence(now time.Time) {
 	var heard time.Time
 	waits := false
-	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
-		n := l.lineOf(k)
+	for _, n := range l.all() {
 		if n == nil {
 			continue
 		}

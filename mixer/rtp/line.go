@@ -25,6 +25,7 @@ const maxDatagram = 2048
 // line is one m-line: its sockets, its keys, where its packets go.
 type line struct {
 	leg  *Leg
+	role role
 	kind codec.Kind
 	port int // of RTP
 	conn [2]*net.UDPConn
@@ -38,9 +39,11 @@ type line struct {
 	in     *srtp.Context
 	latch  [2]latch
 	stream stream.Stream
-	rate   bucket
-	plain  []byte
-	packet rtp.Packet
+
+	pictures *pictures // what comes in of them; nil for sound
+	rate     bucket
+	plain    []byte
+	packet   rtp.Packet
 	pressed
 
 	send sync.Mutex

@@ -27,25 +27,30 @@ func (l *Leg) loop() {
 
 // due is when the loop did what.
 type due struct {
-	key, report time.Time
-	offered     time.Time // a keyframe, to who cannot ask
-	asked       *mixer.Ask
+	report  time.Time
+	offered time.Time // a keyframe, to who cannot ask
+	asked   *mixer.Ask
+	seat    *seat
+	screen  bool // told to the room of seat
 }
 
 // step does what is due.
 func (l *Leg) step(d *due, now time.Time) {
-	video := l.lineOf(codec.Video)
-	if video != nil {
-		if a := video.agreed.Load(); a != nil {
-			l.repair(d, video, a, now)
+	for _, n := range l.all() {
+		if n == nil || n.pictures == nil {
+			continue
+		}
+		if a := n.agreed.Load(); a != nil {
+			l.repair(d, n, a, now)
 		}
 	}
+	l.present(d, now)
 	if now.Sub(d.report) < reportEvery {
 		return
 	}
 	d.report = now
-	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
-		if n := l.lineOf(k); n != nil && n.agreed.Load() != nil {
+	for _, n := range l.all() {
+		if n != nil && n.agreed.Load() != nil {
 			var reports []rtcp.ReceptionReport
 			n.recv.Lock()
 			if !n.stream.Seen.IsZero() {
@@ -55,7 +60,7 @@ func (l *Leg) step(d *due, now time.Time) {
 			l.compound(n, reports, nil, now)
 		}
 	}
-	if video != nil && l.mute(video) && now.Sub(d.offered) >= unasked {
+	if video := l.lineOf(videoLine); video != nil && l.mute(video) && now.Sub(d.offered) >= unasked {
 		d.offered = now
 		l.wantPicture()
 	}
@@ -71,16 +76,16 @@ func (l *Leg) mute(n *line) bool {
 
 // repair asks for what is missing of pictures.
 func (l *Leg) repair(d *due, n *line, a *agreement, now time.Time) {
-	s := l.source
+	s, p := l.source, n.pictures
 	s.mu.Lock()
-	units, nacks, lost := s.assembler.Tick(now)
-	s.deliver(units)
+	units, nacks, lost := p.assembler.Tick(now)
+	s.deliver(p, units)
 	s.mu.Unlock()
 	if lost {
-		if at := s.pub.Load(); at != nil {
+		if at := s.pub.Load(); at != nil && s.shown.Load() == p {
 			at.pub.Lost()
 		}
-		s.keyWant.Store(true)
+		p.keyWant.Store(true)
 	}
 	n.recv.Lock()
 	remote, known := n.stream.SSRC, !n.stream.Seen.IsZero()
@@ -94,8 +99,8 @@ func (l *Leg) repair(d *due, n *line, a *agreement, now time.Time) {
 			SenderSSRC: n.ssrc(), MediaSSRC: remote, Nacks: rtcp.NackPairsFromSequenceNumbers(nacks),
 		})
 	}
-	if s.keyWant.Load() && s.pub.Load() != nil && now.Sub(d.key) >= keyEvery {
-		d.key = now
+	if p.keyWant.Load() && s.looksAt(p) && now.Sub(p.asked) >= keyEvery {
+		p.asked = now
 		l.meter.keysOut.Inc()
 		switch {
 		case a.fir && !a.pli:
@@ -109,7 +114,7 @@ func (l *Leg) repair(d *due, n *line, a *agreement, now time.Time) {
 			l.params.Refresh(l)
 		}
 	}
-	if ask := s.asked.Load(); ask != d.asked && ask != nil {
+	if ask := s.asked.Load(); n.role == videoLine && ask != d.asked && ask != nil {
 		d.asked = ask
 		if a.tmmbr && ask.Active && ask.Bitrate > 0 {
 			out = append(out, tmmb(fmtTMMBR, n.ssrc(), remote, ask.Bitrate))
@@ -167,7 +172,7 @@ func (l *Leg) bye(n *line) {
 
 // write sends one packet of a room or a prompt.
 func (l *Leg) write(k codec.Kind, p *mixer.Packet, origin any) {
-	n := l.lineOf(k)
+	n := l.lineOf(role(k))
 	if n == nil {
 		return
 	}
@@ -195,7 +200,7 @@ func (l *Leg) write(k codec.Kind, p *mixer.Packet, origin any) {
 
 // writeAgain sends packets of pictures again.
 func (l *Leg) writeAgain(seqs []uint16) {
-	n := l.lineOf(codec.Video)
+	n := l.lineOf(videoLine)
 	if n == nil || len(seqs) == 0 {
 		return
 	}

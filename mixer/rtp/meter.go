@@ -12,6 +12,7 @@ type meter struct {
 	packets, bytes        [2][3]prometheus.Counter // in and out, by codec.Kind
 	bad, limited, dropped prometheus.Counter
 	keysIn, keysOut       prometheus.Counter
+	floors, floorsBad     prometheus.Counter // messages of BFCP
 	all                   []prometheus.Collector
 }
 
@@ -37,6 +38,8 @@ func newMeter() *meter {
 	m.limited = drops.WithLabelValues("limit")
 	m.dropped = drops.WithLabelValues("queue_full")
 	keys := vec("keyframe_requests_total", "Keyframe requests by PLI or FIR.", "direction")
+	floors := vec("floor_messages_total", "Messages of BFCP that came in: taken, or refused or not to be read.", "result")
+	m.floors, m.floorsBad = floors.WithLabelValues("ok"), floors.WithLabelValues("bad")
 	m.keysIn, m.keysOut = keys.WithLabelValues("in"), keys.WithLabelValues("out")
 	return m
 }

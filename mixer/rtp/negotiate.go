@@ -12,7 +12,7 @@ import (
 
 // offered is an m-line of an own offer that waits for its answer.
 type offered struct {
-	kind codec.Kind
+	role role
 	keys []key
 }
 
@@ -30,14 +30,16 @@ func (l *Leg) answer(d *description) (string, error) {
 	if len(d.media) < before {
 		return "", badOffer("%d m-lines, there were %d (RFC 3264, section 8)", len(d.media), before)
 	}
-	taken := map[codec.Kind]*agreement{}
+	taken := map[role]*agreement{}
 	var order []place
 	noCodec := codec.Kind(0)
+	control := d.control()
 	for i := range d.media {
 		m := &d.media[i]
 		at := place{mid: m.mid}
+		as := m.role()
 		switch {
-		case m.kind == 0 || m.refused || taken[m.kind] != nil || m.slides, m.kind == codec.Video && l.params.AudioOnly:
+		case as == refused || m.refused || taken[as] != nil, as == slidesLine && control < 0, m.kind == codec.Video && l.params.AudioOnly:
 		default:
 			a, ok := agree(m, l.transport.codecs, s)
 			if !ok {
@@ -47,10 +49,13 @@ func (l *Leg) answer(d *description) (string, error) {
 			if err := l.allow(a); err != nil {
 				return "", err
 			}
-			if err := a.secure(m, l.params.SRTP, l.agreedOn(m.kind), nil); err != nil {
+			if err := a.secure(m, l.params.SRTP, l.agreedOn(as), nil); err != nil {
 				return "", err
 			}
-			at.kind, taken[m.kind] = m.kind, a
+			if as == slidesLine {
+				a.sends = false // whoever shows slides here is in the picture
+			}
+			at.role, taken[as] = as, a
 		}
 		order = append(order, at)
 	}
@@ -59,6 +64,12 @@ func (l *Leg) answer(d *description) (string, error) {
 			return "", fmt.Errorf("%w: %w: no %v codec that this server knows", mixer.ErrBadOffer, mixer.ErrNoCodec, noCodec)
 		}
 		return "", badOffer("no audio or video over RTP")
+	}
+	if taken[slidesLine] != nil {
+		if err := l.openFloor(&d.media[control]); err != nil {
+			return "", err
+		}
+		order[control].role = floorLine
 	}
 	if err := l.take(taken); err != nil {
 		return "", err
@@ -82,17 +93,20 @@ func (l *Leg) allow(a *agreement) error {
 	return nil
 }
 
-// take puts agreements into force; kinds without one rest. The caller holds signal.
-func (l *Leg) take(taken map[codec.Kind]*agreement) error {
-	for _, k := range []codec.Kind{codec.Audio, codec.Video} {
-		a := taken[k]
+// take puts agreements into force; lines without one rest. The caller holds signal.
+func (l *Leg) take(taken map[role]*agreement) error {
+	if taken[slidesLine] == nil {
+		l.closeFloor()
+	}
+	for _, r := range []role{soundLine, videoLine, slidesLine} {
+		a := taken[r]
 		if a == nil {
-			if n := l.lineOf(k); n != nil {
+			if n := l.lineOf(r); n != nil {
 				n.agreed.Store(nil)
 			}
 			continue
 		}
-		n, err := l.line(k)
+		n, err := l.line(r)
 		if err != nil {
 			return err
 		}
@@ -132,14 +146,14 @@ func (l *Leg) Accept(answer string) error {
 	if len(d.media) != len(waits) {
 		return badOffer("%d m-lines answer %d", len(d.media), len(waits))
 	}
-	taken := map[codec.Kind]*agreement{}
+	taken := map[role]*agreement{}
 	for i := range d.media {
 		m, o := &d.media[i], waits[i]
-		if m.refused || o.kind == 0 {
+		if m.refused || o.role == refused || o.role == floorLine {
 			continue
 		}
-		if m.kind != o.kind {
-			return badOffer("m-line %d is of %s, offered was %v", i+1, m.name, o.kind)
+		if m.kind != o.role.kind() {
+			return badOffer("m-line %d is of %s, offered was %v", i+1, m.name, o.role.kind())
 		}
 		a, ok := agree(m, l.transport.codecs, s)
 		if !ok {
@@ -151,7 +165,8 @@ func (l *Leg) Accept(answer string) error {
 		if err := a.secure(m, l.params.SRTP, nil, o.keys); err != nil {
 			return err
 		}
-		taken[m.kind] = a
+		a.sends = a.sends && o.role != slidesLine
+		taken[o.role] = a
 	}
 	if len(taken) == 0 {
 		return badOffer("all m-lines are refused")
@@ -182,9 +197,9 @@ func (l *Leg) Reoffer() (offer string, err error) {
 func (l *Leg) firstOffer() (string, error) {
 	l.signal.Lock()
 	defer l.signal.Unlock()
-	order := []place{{kind: codec.Audio}}
+	order := []place{{role: soundLine}}
 	if !l.params.AudioOnly {
-		order = append(order, place{kind: codec.Video})
+		order = append(order, place{role: videoLine})
 	}
 	l.proto = "RTP/AVP"
 	if l.params.SRTP == Required {
@@ -197,12 +212,12 @@ func (l *Leg) firstOffer() (string, error) {
 func (l *Leg) offer(order []place) (string, error) {
 	var waits []offered
 	for _, at := range order {
-		o := offered{kind: at.kind}
-		if at.kind != 0 {
-			if _, err := l.line(at.kind); err != nil {
+		o := offered{role: at.role}
+		if at.role != refused && at.role != floorLine {
+			if _, err := l.line(at.role); err != nil {
 				return "", err
 			}
-			a := l.agreedOn(at.kind)
+			a := l.agreedOn(at.role)
 			switch {
 			case a != nil && a.out != nil:
 				o.keys = []key{*a.out}
@@ -228,17 +243,20 @@ func (l *Leg) describe(order []place, d *description, waits []offered) string {
 	var w writer
 	w.begin(strconv.FormatUint(sessionID(l.id), 10), l.versions, l.address(d))
 	for i, at := range order {
-		if at.kind == 0 {
-			if d != nil {
-				w.refuse(&d.media[i])
-			} else {
-				w.line("m=application 0 RTP/AVP 0")
-			}
+		switch {
+		case at.role == floorLine:
+			w.floor(l.floor, at.mid)
+			continue
+		case at.role == refused && d != nil:
+			w.refuse(&d.media[i])
+			continue
+		case at.role == refused:
+			w.line("m=application 0 RTP/AVP 0")
 			continue
 		}
-		n := l.lineOf(at.kind)
+		n := l.lineOf(at.role)
 		a := n.agreed.Load()
-		one := described{agreement: a, mid: at.mid, port: n.port, proto: l.proto}
+		one := described{agreement: a, mid: at.mid, port: n.port, proto: l.proto, slides: at.role == slidesLine}
 		if d != nil {
 			one.proto = d.media[i].proto
 			if a.out != nil {
@@ -247,7 +265,7 @@ func (l *Leg) describe(order []place, d *description, waits []offered) string {
 		} else {
 			one.offer, one.keys = true, waits[i].keys
 			if a == nil {
-				one.agreement = l.everything(at.kind)
+				one.agreement = l.everything(at.role.kind())
 			}
 			if one.proto == "" {
 				one.proto = "RTP/AVP"

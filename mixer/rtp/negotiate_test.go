@@ -15,6 +15,9 @@ func TestAnswers(t *testing.T) {
 	tr, h := newTransport(t, 33000, nil)
 	strict, _ := newTransport(t, 33200, func(c *Config) { c.SRTP = Required })
 	open, _ := newTransport(t, 33400, func(c *Config) { c.SRTP = Off })
+	with := func(floor ...string) []string { // slides, and who shows them
+		return append([]string{"m=audio 9 RTP/AVP 0", "m=video 9 RTP/AVP 96", "a=rtpmap:96 VP8/90000", "m=video 11 RTP/AVP 96", "a=content:slides", "a=rtpmap:96 VP8/90000"}, floor...)
+	}
 	for _, c := range []struct {
 		name  string
 		by    *Transport
@@ -35,8 +38,15 @@ func TestAnswers(t *testing.T) {
 		{"b=AS", tr, []string{"m=video 9 RTP/AVP 96", "b=AS:500", "a=rtpmap:96 VP8/90000"}, nil, nil, nil, "360p"},
 		{"b=TIAS", tr, []string{"m=video 9 RTP/AVP 96", "b=TIAS:20000", "a=rtpmap:96 VP8/90000"}, nil, nil, nil, "last"},
 		{"VP8 max-fs", tr, []string{"m=video 9 RTP/AVP 96", "a=rtpmap:96 VP8/90000", "a=fmtp:96 max-fs=920;max-fr=30"}, nil, nil, nil, "360p"},
-		{"slides are refused", tr, []string{"m=audio 9 RTP/AVP 0", "m=video 9 RTP/AVP 96", "a=rtpmap:96 VP8/90000", "m=video 11 RTP/AVP 96", "a=content:slides", "a=rtpmap:96 VP8/90000", "m=application 13 UDP/BFCP *"},
-			[]string{"m=video 0 RTP/AVP 96", "m=application 0 UDP/BFCP *"}, nil, nil, "720p"},
+		{"slides", tr, with("m=application 13 UDP/BFCP *", "a=floorctrl:c-only c-s"),
+			[]string{" RTP/AVP 96\r\na=rtcp:33", "a=content:slides\r\na=label:1\r\na=recvonly", " UDP/BFCP *\r\na=floorctrl:s-only\r\na=confid:", "a=userid:", "a=floorid:1 mstrm:1"}, []string{"m=video 0", "m=application 0"}, nil, "720p"},
+		{"slides and nobody to ask", tr, with(), []string{"m=video 0 RTP/AVP 96"}, []string{"slides"}, nil, "720p"},
+		{"slides with a floor that was refused", tr, with("m=application 0 UDP/BFCP *"), []string{"m=video 0 RTP/AVP 96", "m=application 0 UDP/BFCP *"}, []string{"slides"}, nil, "720p"},
+		{"slides with a floor of its own", tr, with("m=application 13 UDP/BFCP *", "a=floorctrl:s-only"), []string{"m=video 0 RTP/AVP 96", "m=application 0 UDP/BFCP *"}, []string{"slides"}, nil, "720p"},
+		{"slides with a floor by TCP", tr, with("m=application 13 TCP/BFCP *", "a=floorctrl:c-only", "a=setup:active"), []string{"m=video 0 RTP/AVP 96", "m=application 0 TCP/BFCP *"}, []string{"slides"}, nil, "720p"},
+		{"slides with a floor by DTLS", tr, with("m=application 13 UDP/TLS/BFCP *", "a=floorctrl:c-only"), []string{"m=video 0 RTP/AVP 96", "m=application 0 UDP/TLS/BFCP *"}, []string{"slides"}, nil, "720p"},
+		{"slides in another codec", tr, []string{"m=audio 9 RTP/AVP 0", "m=application 13 UDP/BFCP *", "m=video 11 RTP/AVP 96", "a=content:slides", "a=rtpmap:96 H263/90000"}, []string{"m=application 0 UDP/BFCP *", "m=video 0 RTP/AVP 96"}, []string{"slides"}, nil, ""},
+		{"a floor without slides", tr, []string{"m=audio 9 RTP/AVP 0", "m=application 13 UDP/BFCP *"}, []string{"m=application 0 UDP/BFCP *"}, nil, nil, ""},
 		{"feedback", tr, []string{"m=video 9 RTP/AVPF 96", "a=rtpmap:96 VP8/90000", "a=rtcp-fb:* nack pli", "a=rtcp-fb:96 ccm tmmbr", "a=rtcp-mux"}, []string{"RTP/AVPF 96", "a=rtcp-fb:* nack pli", "a=rtcp-fb:* ccm tmmbr", "a=rtcp-mux"}, []string{"ccm fir", "* nack\r\n", "a=rtcp:"}, nil, "720p"},
 		{"SRTP", tr, []string{"m=audio 9 RTP/SAVP 0", key}, []string{"RTP/SAVP 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"}, nil, nil, ""},
 		{"SRTP beside AVP", tr, []string{"m=audio 9 RTP/AVP 0", key}, []string{"RTP/AVP 0", "a=crypto:1"}, nil, nil, ""},

@@ -72,7 +72,7 @@ type prompt struct {
 }
 
 func (p *prompt) send(pcm []int16, now time.Time) error {
-	a := p.leg.agreedOn(codec.Audio)
+	a := p.leg.agreedOn(soundLine)
 	if a == nil || !a.sends {
 		return nil
 	}

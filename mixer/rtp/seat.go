@@ -12,6 +12,7 @@ type Rooms interface {
 	Publish(room string, who mixer.Identity, src mixer.Source) (Publication, error)
 	Subscribe(room string, who mixer.Identity, sink mixer.Sink, want mixer.Want) (Subscription, error)
 	SetMedia(room, id string, audio, video *bool) error
+	SetScreen(room, id string, on bool) error
 	// Rungs is all that a receiver can be given.
 	Rungs() mixer.Rungs
 }
@@ -52,7 +53,7 @@ var (
 func (s *seat) Voice() mixer.Voice { return s.voice }
 
 // RequestKeyframe implements mixer.Source.
-func (s *seat) RequestKeyframe() { s.leg.source.keyWant.Store(true) }
+func (s *seat) RequestKeyframe() { s.leg.source.wantKey() }
 
 // Ask implements mixer.Source.
 func (s *seat) Ask(a mixer.Ask) { s.leg.source.asked.Store(&a) }

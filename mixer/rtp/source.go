@@ -25,20 +25,65 @@ const (
 
 // source is what a leg takes in.
 type source struct {
-	clock     *jitter.Sender
-	keyWant   atomic.Bool
-	asked     atomic.Pointer[mixer.Ask]
-	pub       atomic.Pointer[seat] // where units go; nil: nowhere
-	bye       atomic.Bool
-	mu        sync.Mutex // guards what follows
+	clock  *jitter.Sender
+	asked  atomic.Pointer[mixer.Ask]
+	pub    atomic.Pointer[seat] // where units go; nil: nowhere
+	bye    atomic.Bool
+	camera *pictures
+	slides *pictures
+	shown  atomic.Pointer[pictures] // that the room has
+	floor  atomic.Bool              // slides are to be shown
+	mu     sync.Mutex               // guards the assemblers and what follows
+	voice  *stream.Voice            // nil before the first sound was agreed on
+}
+
+// pictures are what comes in by one m-line.
+type pictures struct {
 	assembler *jitter.Assembler
-	voice     *stream.Voice // nil before the first sound was agreed on
+	keyWant   atomic.Bool
+	asked     time.Time // for a keyframe; the loop's
 }
 
 func newSource() *source {
 	s := &source{clock: new(jitter.Sender)}
-	s.assembler = jitter.NewAssembler(jitter.AssemblerConfig{Sender: s.clock})
+	for _, p := range []**pictures{&s.camera, &s.slides} {
+		*p = &pictures{assembler: jitter.NewAssembler(jitter.AssemblerConfig{Sender: s.clock})}
+	}
+	s.shown.Store(s.camera)
 	return s
+}
+
+// of returns what a line of a role brings in of pictures, or nil.
+func (s *source) of(r role) *pictures {
+	switch r {
+	case videoLine:
+		return s.camera
+	case slidesLine:
+		return s.slides
+	}
+	return nil
+}
+
+// due are the pictures that the room is to have, from their next keyframe on.
+func (s *source) due() *pictures {
+	if s.floor.Load() {
+		return s.slides
+	}
+	return s.camera
+}
+
+// showsSlides reports whether the room has slides now.
+func (s *source) showsSlides() bool { return s.floor.Load() && s.shown.Load() == s.slides }
+
+// looksAt reports whether anybody is to see p.
+func (s *source) looksAt(p *pictures) bool {
+	return s.pub.Load() != nil && (p == s.due() || p == s.shown.Load())
+}
+
+// wantKey has the other end asked for a keyframe of what is seen.
+func (s *source) wantKey() {
+	s.due().keyWant.Store(true)
+	s.shown.Load().keyWant.Store(true)
 }
 
 // media takes one packet of a line. The line's recv is held.
@@ -51,7 +96,7 @@ func (l *Leg) media(n *line, a *agreement, p *rtp.Packet, now time.Time) {
 		}
 		l.source.mu.Lock()
 		defer l.source.mu.Unlock()
-		l.source.deliver(l.source.assembler.Push(c, p, now))
+		l.source.deliver(n.pictures, n.pictures.assembler.Push(c, p, now))
 		return
 	}
 	noise := c == nil && p.PayloadType == comfortType
@@ -83,14 +128,18 @@ func (l *Leg) media(n *line, a *agreement, p *rtp.Packet, now time.Time) {
 	}
 }
 
-// deliver hands units to the room. The caller holds mu.
-func (s *source) deliver(units []codec.Unit) {
-	at := s.pub.Load()
+// deliver hands units to the room, of slides while those are to be shown: the one
+// gives way to the other at its keyframe. The caller holds mu.
+func (s *source) deliver(p *pictures, units []codec.Unit) {
+	at, due := s.pub.Load(), s.due()
 	for _, u := range units {
 		if u.Keyframe {
-			s.keyWant.Store(false)
+			p.keyWant.Store(false)
+			if p == due {
+				s.shown.Store(p)
+			}
 		}
-		if at != nil {
+		if at != nil && p == s.shown.Load() && (p == due || p == s.camera) {
 			at.pub.WriteUnit(u)
 		}
 	}
@@ -124,12 +173,12 @@ func (l *Leg) control(n *line, a *agreement, packets []rtcp.Packet, now time.Tim
 		case *rtcp.ReceiverReport:
 			n.reported(p.Reports, now)
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-			if n.kind == codec.Video {
+			if n.role == videoLine {
 				l.meter.keysIn.Inc()
 				l.RequestKeyframe()
 			}
 		case *rtcp.TransportLayerNack:
-			if n.kind == codec.Video && a.nack {
+			if n.role == videoLine && a.nack {
 				var seqs []uint16
 				for _, pair := range p.Nacks[:min(len(p.Nacks), maxAgain)] {
 					seqs = append(seqs, pair.PacketList()...)
@@ -137,13 +186,15 @@ func (l *Leg) control(n *line, a *agreement, packets []rtcp.Packet, now time.Tim
 				l.sink.again(seqs)
 			}
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
-			if n.kind == codec.Video {
+			if n.role == videoLine {
 				l.limited(int(min(p.Bitrate, 1<<30)))
 			}
 		case *rtcp.Goodbye:
-			l.source.bye.Store(true)
+			if n.role != slidesLine {
+				l.source.bye.Store(true)
+			}
 		case *rtcp.RawPacket:
-			if rate, ok := parseTMMBR(*p, n.ssrc()); ok && n.kind == codec.Video {
+			if rate, ok := parseTMMBR(*p, n.ssrc()); ok && n.role == videoLine {
 				l.limited(rate)
 				l.writeRTCP(n, []rtcp.Packet{tmmb(fmtTMMBN, n.ssrc(), n.stream.SSRC, rate)})
 			}
@@ -158,8 +209,8 @@ func (l *Leg) senderReport(n *line, p *rtcp.SenderReport, now time.Time) {
 	n.stream.Sender(p, now)
 	l.source.mu.Lock()
 	defer l.source.mu.Unlock()
-	if n.kind == codec.Video {
-		l.source.assembler.SenderReport(p.NTPTime, p.RTPTime, now)
+	if n.pictures != nil {
+		n.pictures.assembler.SenderReport(p.NTPTime, p.RTPTime, now)
 	} else if l.source.voice != nil {
 		l.source.voice.SenderReport(p, now)
 	}

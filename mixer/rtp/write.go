@@ -43,6 +43,8 @@ type described struct {
 	port  int
 	keys  []key
 	offer bool
+	// slides has it labelled for the floor.
+	slides bool
 }
 
 func (w *writer) media(d described) {
@@ -97,7 +99,26 @@ func (w *writer) media(d described) {
 	for _, k := range d.keys {
 		w.line("a=crypto:%v", k)
 	}
+	if d.slides {
+		w.line("a=content:slides")
+		w.line("a=label:%d", slidesLabel)
+	}
 	w.line("a=%s", direction(d.sends, d.takes))
+}
+
+// slidesLabel names the m-line of slides (RFC 4574).
+const slidesLabel = 1
+
+// floor describes the server of the floor (RFC 8856).
+func (w *writer) floor(f *floor, mid string) {
+	w.line("m=application %d UDP/BFCP *", f.port)
+	if mid != "" {
+		w.line("a=mid:%s", mid)
+	}
+	w.line("a=floorctrl:s-only")
+	w.line("a=confid:%d", f.bfcp.Conference)
+	w.line("a=userid:%d", f.bfcp.User)
+	w.line("a=floorid:%d mstrm:%d", f.bfcp.ID, slidesLabel)
 }
 
 func direction(sends, takes bool) string {
