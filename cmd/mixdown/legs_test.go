@@ -171,6 +171,78 @@ func TestLegs(t *testing.T) {
 	}
 }
 
+// TestLegH264 has GStreamer in a room with H.264, sent to a leg of addresses and
+// received by a leg of an SDP offer: it is seen, and sees itself.
+func TestLegH264(t *testing.T) {
+	needs(t, "gst-launch-1.0")
+	const key, secret = "key", "secretsecretsecretsecretsecretsecret"
+	r := start(t, map[string]any{
+		"data_dir": t.TempDir(), "rooms.open": true, "api.key": key, "api.secret": secret, "rtp.first_port": 36500, "rtp.last_port": 36599, "rtp.address": "127.0.0.1",
+	})
+	base := strings.Replace(regexp.MustCompile(`(http://[^/]+)/r/demo`).FindStringSubmatch(r.out)[1], "localhost", "127.0.0.1", 1)
+	token, err := api.Keys{ID: key, Secret: secret}.Mint(mixer.Identity{ID: "op", Role: mixer.Host}, api.AnyRoom, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leg := func(request map[string]any) (l mixer.Leg) {
+		t.Helper()
+		body, err := json.Marshal(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, text := r.do("POST", base+"/api/v1/rooms/demo/legs", token, string(body))
+		if res.StatusCode != http.StatusCreated {
+			t.Fatalf("%d %s", res.StatusCode, text)
+		}
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	sends := leg(map[string]any{"identity": "g", "receive": false, "media": []map[string]any{{"kind": "video", "address": "127.0.0.1:9", "codec": "H264", "payload_type": 96}}})
+	port := regexp.MustCompile(`m=video (\d+)`).FindStringSubmatch(sends.SDP)[1]
+	background(t, "gst-launch-1.0", "-q",
+		"videotestsrc", "is-live=true", "pattern=blue", "!", "video/x-raw,width=640,height=360,framerate=25/1", "!", "openh264enc", "gop-size=50", "!", "rtph264pay", "pt=96", "config-interval=-1", "!",
+		"udpsink", "host=127.0.0.1", "port="+port)
+	const at = 36700
+	gets := leg(map[string]any{"identity": "g", "publish": false, "sdp": fmt.Sprintf("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"+
+		"m=video %d RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\na=recvonly\r\n", at)})
+	if !strings.Contains(gets.SDP, "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\n") || !strings.Contains(gets.SDP, "a=sendonly") {
+		t.Errorf("answer: %s", gets.SDP)
+	}
+	const width, height = 64, 36
+	film := filepath.Join(t.TempDir(), "film.rgb")
+	background(t, "gst-launch-1.0", "-q", "udpsrc", fmt.Sprint("port=", at), "buffer-size=1000000", "caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96", "!",
+		"rtpjitterbuffer", "!", "rtph264depay", "!", "avdec_h264", "!", "videoconvert", "!", "videoscale", "!", fmt.Sprintf("video/x-raw,format=RGB,width=%d,height=%d", width, height), "!",
+		"filesink", "buffer-mode=unbuffered", "location="+film)
+	eventually(t, "its blue tile", func() bool { return ofColour(gallery(t, r, base, "demo", token), 2) > .5 })
+	// The last picture is blue, in 50 that came one after the other.
+	pictures := func() ([]byte, int) {
+		raw, _ := os.ReadFile(film)
+		n := len(raw) / (width * height * 3)
+		return raw[max(0, n-1)*width*height*3:], n
+	}
+	blue := func() bool {
+		last, n := pictures()
+		middle := (height/2*width + width/2) * 3
+		return n > 0 && last[middle] < 80 && last[middle+1] < 80 && last[middle+2] > 180
+	}
+	eventually(t, "it sees blue", blue)
+	_, before := pictures()
+	began := time.Now()
+	eventually(t, "50 more", func() bool { _, n := pictures(); return n >= before+50 && blue() })
+	_, after := pictures()
+	fps := float64(after-before) / time.Since(began).Seconds()
+	t.Logf("%.1f pictures a second", fps)
+	if os.Getenv("MIXDOWN_QUIET") != "" && fps < 24 {
+		t.Errorf("%.1f pictures a second", fps)
+	}
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
+}
+
 // waited waits for a tool in the background, for a while.
 func waited(t *testing.T, cmd *exec.Cmd) <-chan error {
 	done := make(chan error, 1)
