@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/knadh/koanf/providers/confmap"
@@ -59,5 +60,39 @@ func TestExampleConfig(t *testing.T) {
 	got.Webhooks.URLs = nil
 	if want := Default(); !reflect.DeepEqual(got, want) {
 		t.Errorf("uncommented:\n got %+v\nwant %+v", got, want)
+	}
+}
+
+// TestDocsConfig loads the configurations of docs/sip.md as they stand there.
+func TestDocsConfig(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sip.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, cert, key, _ := authority(t)
+	dir := t.TempDir()
+	for name, file := range map[string]string{"ca.pem": ca, "cert.pem": cert, "key.pem": key} {
+		if err := os.Rename(file, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	// A block is indented by four, and a configuration if it begins with a section.
+	blocks := regexp.MustCompile(`(?m)^    (?:sip|tls):.*\n(?:    .*\n)*`).FindAllString(string(text), -1)
+	if len(blocks) < 5 {
+		t.Fatalf("%d configurations", len(blocks))
+	}
+	for _, block := range blocks {
+		block = strings.ReplaceAll("\n"+block, "\n    ", "\n")
+		if err := os.WriteFile("mixdown.yaml", []byte(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, warnings, err := Load("mixdown.yaml", nil, nil)
+		if err == nil {
+			_, err = c.SIP.endpoint(dir, nil)
+		}
+		if err != nil || len(warnings) > 0 || reflect.DeepEqual(c.SIP, defaultSIP()) {
+			t.Errorf("%v %v in%s", err, warnings, block)
+		}
 	}
 }

@@ -211,6 +211,33 @@ func TestTelephonesEncrypted(t *testing.T) {
 	x.end()
 }
 
+// TestTelephonesOffered has a room call telephones by TLS that are not required to
+// encrypt: who can does, who cannot is heard in the clear.
+func TestTelephonesOffered(t *testing.T) {
+	t.Parallel()
+	ca, cert, key, both := authority(t)
+	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	x := newExchange(t, map[string]any{
+		"tls.mode": "files", "tls.cert": cert, "tls.key": key, "sip.tls_addr": at, "sip.tls_ca": ca, "sip.dial_out.allow": []string{"*@127.0.0.1"},
+	})
+	for i, secure := range []bool{true, false} {
+		account := "<sip:bob@127.0.0.1;transport=tls>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1"
+		if secure {
+			account += ";mediaenc=srtp"
+		}
+		bob := phone{hz: 880, rate: 8000, account: account, more: "sip_certificate " + both + "\nsip_cafile " + ca + "\n"}.start(t)
+		x.post("/tea/calls", fmt.Sprintf(`{"to":"sip:bob@127.0.0.1:%d;transport=tls","name":"Bob"}`, bob.port+1), nil)
+		eventually(t, "Bob is heard", func() bool { p := x.people("tea"); return len(p) == 1 && p[0].Audio })
+		bob.tell("hangup", "")
+		if r := x.written(i + 1)[i]; r.Code != 200 || r.Media.Secure != secure {
+			t.Errorf("%+v, want encrypted %v", r, secure)
+		}
+		eventually(t, "Bob is gone", func() bool { return len(x.people("tea")) == 0 })
+		bob.stop()
+	}
+	x.end()
+}
+
 // TestTelephonesPIN has a telephone asked for a PIN: wrong once, then right; then
 // wrong three times.
 func TestTelephonesPIN(t *testing.T) {

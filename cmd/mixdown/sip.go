@@ -28,7 +28,7 @@ type SIPConfig struct {
 	Addr     string             `koanf:"addr"`     // UDP and TCP
 	TLSAddr  string             `koanf:"tls_addr"` // with the certificate of tls
 	TLSCA    string             `koanf:"tls_ca"`   // file of authorities of those called by TLS; empty: the system's
-	TLSSRTP  string             `koanf:"tls_srtp"` // encryption of the media of calls by TLS: as rtp.srtp says (empty), or required
+	TLSSRTP  string             `koanf:"tls_srtp"` // encryption of the media of calls by TLS: empty, as rtp.srtp says, and offered where that is optional; or required
 	WSPath   string             `koanf:"ws_path"`  // SIP over WebSocket on the HTTP ports
 	Address  string             `koanf:"address"`  // public one; empty: rtc.address, or that of the way to each peer
 	Domain   string             `koanf:"domain"`   // that rooms are called at
@@ -261,11 +261,21 @@ type phoneLegs struct{ transport *rtp.Transport }
 // New implements sip.Legs. The leg itself is made with the first offer, ours or
 // the peer's.
 func (p phoneLegs) New(_ context.Context, o sip.LegOptions) (sip.Leg, error) {
-	l := &phoneLeg{transport: p.transport, allow: o.Allow, secure: o.Secure, digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &phoneLeg{transport: p.transport, allow: o.Allow, srtp: srtp(o), digits: make(chan rune, 32), keyframes: make(chan struct{}, 1), done: make(chan struct{})}
 	if !o.Local.IsUnspecified() {
 		l.local = o.Local.String()
 	}
 	return l, nil
+}
+
+func srtp(o sip.LegOptions) rtp.Policy {
+	switch {
+	case o.Secure:
+		return rtp.Required
+	case o.Hidden:
+		return rtp.Preferred
+	}
+	return ""
 }
 
 // phoneLeg is a leg of plain RTP as calls know one.
@@ -273,7 +283,7 @@ type phoneLeg struct {
 	transport *rtp.Transport
 	local     string
 	allow     func(netip.Addr) error
-	secure    bool
+	srtp      rtp.Policy // empty: the configured one
 	digits    chan rune
 	keyframes chan struct{}
 	done      chan struct{}
@@ -287,12 +297,8 @@ type phoneLeg struct {
 }
 
 func (l *phoneLeg) params() rtp.Params {
-	var policy rtp.Policy // the configured one
-	if l.secure {
-		policy = rtp.Required
-	}
 	return rtp.Params{
-		SRTP: policy,
+		SRTP: l.srtp,
 		Digit: func(_ *rtp.Leg, key byte) {
 			select {
 			case l.digits <- rune(key):

@@ -499,6 +499,7 @@ func TestShown(t *testing.T) {
 	for text, want := range map[string]string{
 		"rtmp://live.example.org/app/KEY?x=SECRET":      "rtmp://live.example.org/app/…",
 		"rtmps://u:SECRET@live.example.org:443/rtmp/K":  "rtmps://live.example.org:443/rtmp/…",
+		"rtmp://live.example.org/KEY":                   "rtmp://live.example.org/…",
 		"srt://9.9.9.9:9000?passphrase=SECRET":          "srt://9.9.9.9:9000",
 		"https://u:SECRET@example.org/in.ts?key=SECRET": "https://example.org/in.ts",
 	} {

@@ -93,7 +93,7 @@ func shown(u *url.URL, t target) string {
 	s := *u
 	s.User, s.RawQuery, s.Fragment, s.RawPath = nil, "", "", ""
 	if t.format == "flv" {
-		if i := strings.LastIndex(s.Path, "/"); i > 0 {
+		if i := strings.LastIndex(s.Path, "/"); i >= 0 && len(s.Path) > 1 {
 			s.Path = s.Path[:i] + "/…"
 		}
 	}

@@ -152,7 +152,7 @@ func (a *agreement) secure(m *media, p Policy, kept *agreement, offered []key) e
 	switch {
 	case p == Off && strings.HasPrefix(m.proto, "RTP/SAVP"):
 		return badOffer("%s: this server is configured to send media in the clear only", m.proto)
-	case p == Off || !m.secure && p == Optional:
+	case p == Off || !m.secure && p != Required:
 		return nil
 	case !m.secure:
 		return badOffer("%s without a=crypto: this server is configured to send no media in the clear", m.proto)

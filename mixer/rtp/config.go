@@ -12,7 +12,10 @@ type Policy string
 const (
 	Off      Policy = "off"      // in the clear only
 	Optional Policy = "optional" // as the other end offers
-	Required Policy = "required"
+	// Preferred is for one leg whose signaling hides keys: Optional, and offered
+	// beside media in the clear. Where the configuration is not optional it is that.
+	Preferred Policy = "preferred"
+	Required  Policy = "required"
 )
 
 // Config is what an operator decides about plain RTP.

@@ -221,7 +221,7 @@ func (l *Leg) offer(order []place) (string, error) {
 			switch {
 			case a != nil && a.out != nil:
 				o.keys = []key{*a.out}
-			case a == nil && l.params.SRTP == Required:
+			case a == nil && (l.params.SRTP == Required || l.params.SRTP == Preferred):
 				for k, s := range suites() {
 					o.keys = append(o.keys, newKey(strconv.Itoa(k+1), s))
 				}

@@ -138,6 +138,39 @@ func TestOffer(t *testing.T) {
 }
 
 // Legs by addresses, and where they may go.
+// Keys that are offered beside media in the clear are taken by who can, and what
+// the configuration says is stronger.
+func TestPreferred(t *testing.T) {
+	for i, c := range []struct {
+		own, other Policy
+		suite      string // agreed on
+	}{
+		{Optional, Optional, "AEAD_AES_128_GCM"}, {Optional, Off, ""}, {Optional, Required, "AEAD_AES_128_GCM"}, {Off, Optional, ""},
+	} {
+		a, _ := newTransport(t, 35000+200*i, func(cfg *Config) { cfg.SRTP = c.own })
+		b, _ := newTransport(t, 35100+200*i, func(cfg *Config) { cfg.SRTP = c.other })
+		la, offer, err := a.Offer(t.Context(), session("a"), Params{SRTP: Preferred})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(offer, "RTP/AVP ") || strings.Contains(offer, "a=crypto") != (c.own == Optional) {
+			t.Errorf("%v: %s", c, offer)
+		}
+		lb, answer, err := b.Answer(t.Context(), session("b"), Params{}, offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := la.Accept(answer); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*Leg{la, lb} {
+			if info := l.Info(); info.Audio.SRTP != c.suite || info.Video.SRTP != c.suite {
+				t.Errorf("%v: %q, %q", c, info.Audio.SRTP, info.Video.SRTP)
+			}
+		}
+	}
+}
+
 func TestCreateLeg(t *testing.T) {
 	tr, _ := newTransport(t, 33800, func(c *Config) {
 		c.Allow = func(ip netip.Addr) error {

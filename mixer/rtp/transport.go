@@ -122,7 +122,7 @@ func (t *Transport) open(s mixer.Session, p Params) (*Leg, error) {
 		id: rand.Text(), cname: rand.Text(), transport: t, cfg: t.cfg, meter: t.meter, params: p, session: s,
 		source: newSource(), done: make(chan struct{}),
 	}
-	if l.params.SRTP == "" {
+	if l.params.SRTP == "" || l.params.SRTP == Preferred && t.cfg.SRTP != Optional {
 		l.params.SRTP = t.cfg.SRTP
 	}
 	l.sink = newSink(l)

@@ -120,7 +120,7 @@ func (c *call) describe(offer string, late bool) (string, error) {
 		if c.e.browsers != nil && isWebRTC([]byte(offer)) {
 			return c.browse(offer)
 		}
-		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Allow: c.mediaAllowed(), Secure: c.secureMedia()})
+		leg, err := c.e.legs.New(c.e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Allow: c.mediaAllowed(), Secure: c.secureMedia(), Hidden: c.dialog.via == "TLS"})
 		if err != nil {
 			return "", err
 		}

@@ -33,7 +33,7 @@ func (e *Endpoint) Dial(ctx context.Context, room string, order mixer.CallOrder)
 	if err := c.address(ctx, uri); err != nil {
 		return mixer.Call{}, fmt.Errorf("%w: %w", mixer.ErrBadAddress, err)
 	}
-	if c.leg, err = e.legs.New(e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Secure: c.secureMedia()}); err != nil {
+	if c.leg, err = e.legs.New(e.ctx, LegOptions{Call: c.id, Local: c.dialog.sentBy.Addr(), Secure: c.secureMedia(), Hidden: c.dialog.via == "TLS"}); err != nil {
 		return mixer.Call{}, fmt.Errorf("call %s: %w", plain(uri), err)
 	}
 	if e.ctx.Err() != nil || !e.calls.add(c, e.cfg.DialOut.Calls) {

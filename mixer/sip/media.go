@@ -24,6 +24,8 @@ type LegOptions struct {
 	Allow func(netip.Addr) error
 	// Secure wants media encrypted, or no call.
 	Secure bool
+	// Hidden says that nobody else reads the SDP: keys may be offered.
+	Hidden bool
 }
 
 // Leg is the media side of one call. Its methods may be called from any
