@@ -37,8 +37,11 @@ type Floor struct {
 // Held reports whether the participant has the floor.
 func (f *Floor) Held() bool { return f.held }
 
-// Reset has the participant gone, as its goodbye does.
-func (f *Floor) Reset() { f.held, f.ended, f.watched, f.own = false, true, false, nil }
+// Reset has the participant gone, as its goodbye does. What it sends from then on
+// is new, even if it looks like its last message.
+func (f *Floor) Reset() {
+	f.held, f.ended, f.watched, f.own, f.answered = false, true, false, nil, nil
+}
 
 // Take takes a message of the participant and returns what goes back, nil for
 // nothing. err says what was wrong with it; who sends another conference's or

@@ -100,6 +100,13 @@ func TestFloor(t *testing.T) {
 	if f.Held() || f.Due(now) != nil {
 		t.Error("held after goodbye")
 	}
+	for range 2 {
+		take(t, f, ask(FloorRequest, 11, Number(FloorID, 1)), FloorRequestStatus)
+		if !f.Held() {
+			t.Error("who begins anew is answered from memory")
+		}
+		f.Reset()
+	}
 }
 
 // TestRefused has messages that are none of this floor's.
