@@ -18,9 +18,11 @@ import (
 const (
 	tickEvery     = 20 * time.Millisecond  // holes, requests
 	feedbackEvery = 100 * time.Millisecond // transport-wide feedback,
-	feedbackLeast = 350 * time.Millisecond // and on a link of little rate
+	feedbackLeast = 700 * time.Millisecond // and on a link of little rate
 	feedbackShare = 0.03                   // of it may it take
-	keyEvery      = 500 * time.Millisecond // keyframe requests
+	keyEvery      = 500 * time.Millisecond // keyframe requests,
+	keySeldom     = 4 * time.Second        // and to who sends no pictures for
+	keyQuiet      = 2 * time.Second        // so long: it has paused them, or shares a screen that stands still
 	maxPending    = 32                     // units held until the room takes them
 
 	// soundShare is added to what a picture may take: REMB is about all that a

@@ -138,6 +138,14 @@ func TestFeedback(t *testing.T) {
 	if len(plis(s.step(l, now))) != 1 {
 		t.Fatal("did not ask again")
 	}
+	asked := 0
+	for range int(3 * keySeldom / tickEvery) {
+		now = now.Add(tickEvery)
+		asked += len(plis(s.step(l, now)))
+	}
+	if most := int(keyQuiet/keyEvery) + 3; asked < 3 || asked > most {
+		t.Fatalf("asked %d times while no pictures come at all, want 3 to %d", asked, most)
+	}
 	n.picture(3000, true, now)
 	now = now.Add(time.Second)
 	out := s.step(l, now)

@@ -45,6 +45,10 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	}
 	video, audio := s.streams[0].SSRC, s.streams[1].SSRC
 	known := !s.streams[0].Seen.IsZero()
+	pause := keyEvery
+	if now.Sub(s.streams[0].Seen) > keyQuiet {
+		pause = keySeldom
+	}
 	s.uplink.look(now)
 	var reports []rtcp.ReceptionReport
 	if now.Sub(l.report) >= s.peer.reportEvery() {
@@ -88,7 +92,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	if s.audio.nack && s.voice != nil && l.rtt > 0 {
 		out = s.again(out, audio, s.voice.Nacks(nil, l.rtt, now))
 	}
-	if known && s.keyWant.Load() && now.Sub(l.key) >= keyEvery {
+	if known && s.keyWant.Load() && now.Sub(l.key) >= pause {
 		l.key = now
 		s.peer.meter.keysOut.Inc()
 		out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: video})
