@@ -25,12 +25,15 @@ type changes struct {
 }
 
 // brief is a state without what a client that takes changes is not told: what is
-// asked of others, what they send, and how loud they are.
+// asked of others, what they send, how loud anybody is, and what the server saves.
 func brief(st mixer.State, you string) mixer.State {
 	st.Participants = slices.Clone(st.Participants)
+	st.Savings = nil
 	for i := range st.Participants {
-		if m := &st.Participants[i]; m.ID != you {
-			m.Ask, m.Width, m.Height, m.Level = nil, 0, 0, 0
+		m := &st.Participants[i]
+		m.Level = 0
+		if m.ID != you {
+			m.Ask, m.Width, m.Height = nil, 0, 0
 		}
 	}
 	return st

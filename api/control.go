@@ -33,7 +33,10 @@ const (
 	pingTimeout  = 30 * time.Second // an outage of 20 s is to be survived
 	perSecond    = 20               // messages from a client, more wait
 	burst        = 40
-	changesEvery = time.Second // what can wait, to clients that take changes
+	changesEvery = time.Second // what can wait, to clients that take changes,
+	// and to those whose link carries no picture: a change takes as much of it as two
+	// packets of sound.
+	changesSeldom = 3 * time.Second
 )
 
 // closeWithin is for a client's part of the closing handshake: one that is out of
@@ -286,6 +289,10 @@ func (s *control) write(states <-chan mixer.State) error {
 				s.repeatMedia()
 			}
 			publishes = now
+			every := changesEvery
+			if i >= 0 && state.Participants[i].Receives && state.Participants[i].Tier == "" {
+				every = changesSeldom
+			}
 			if s.brief {
 				state = brief(state, s.who.ID)
 			}
@@ -295,7 +302,7 @@ func (s *control) write(states <-chan mixer.State) error {
 					newest = nil // as it was told
 					continue
 				}
-				if left := changesEvery - time.Since(last); waits && left > 0 {
+				if left := every - time.Since(last); waits && left > 0 {
 					newest = &state
 					due.Reset(left)
 					continue
