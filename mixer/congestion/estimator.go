@@ -17,9 +17,10 @@ func DefaultLimits() Limits { return Limits{Start: 100_000, Min: 10_000, Max: 3_
 
 // How the estimator reads a link.
 const (
-	keep         = 0.92 // of what was delivered through a full queue is used afterwards
-	trust        = 0.95 // of what was measured without one
-	overPace     = 1.1  // pictures may go out at this times the estimate while the queue is empty
+	keep         = 0.92    // of what was delivered through a full queue is used afterwards
+	trust        = 0.95    // of what was measured without one
+	overPace     = 1.1     // pictures may go out at this times the estimate while the queue is empty
+	slowPace     = 110_000 // below this, bit/s, pictures leave room for what goes besides: too much stands before sound for long
 	drainTime    = 300 * time.Millisecond
 	lowQueue     = 30 * time.Millisecond // below it the link counts as idle
 	highQueue    = 50 * time.Millisecond // above it as overused
@@ -385,6 +386,9 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 		Congested: now-e.congested < time.Second, Rising: e.rising > 0 && now-e.rising < 700*time.Millisecond, Known: e.prober.tried || e.coarse.on,
 	}
 	pace := e.rate * overPace
+	if e.rate < slowPace {
+		pace = max(e.rate-besides, 0.7*e.rate)
+	}
 	if e.drain || e.queue > e.low() {
 		pace = e.rate * max(0, 1-float64(max(0, e.queue-e.low()/2))/float64(drainTime))
 	}

@@ -123,13 +123,15 @@ type Choice struct {
 
 // How a client moves.
 const (
-	upMargin    = 0.90 // of the estimate may a better rung take
-	upSteady    = time.Second
-	upPause     = 4 * time.Second // after any move
-	upStart     = 500 * time.Millisecond
-	upFailed    = 10 * time.Second // a rung left again so soon was too high
-	upLongest   = time.Minute
-	downSteady  = 300 * time.Millisecond
+	upMargin   = 0.90 // of the estimate may a better rung take
+	upSteady   = time.Second
+	upPause    = 4 * time.Second // after any move
+	upStart    = 500 * time.Millisecond
+	upFailed   = 10 * time.Second // a rung left again so soon was too high
+	upLongest  = time.Minute
+	downSteady = 300 * time.Millisecond
+	lastSteady = 4 * time.Second // before there are no pictures at all: a moment of something else
+	// on the link costs them a while, and they wait meanwhile
 	thinnest    = 5 * time.Second // on fewer layers; then the tier below is the better picture
 	soundShare  = 0.3
 	soundPause  = 4 * time.Second
@@ -138,8 +140,12 @@ const (
 	lossyPause  = 8 * time.Second
 	maxCopies   = 2
 	copiesShare = 0.12 // of the rate may they take
-	fecOn       = 0.01
-	fecKept     = 0.3 // of the loss that a class began at may it fall to
+	// Reports, ICE's checks and the control connection take besides, bit/s: measured
+	// 6 kbit/s at 50.
+	besides    = 6_000
+	fullMargin = 0.955
+	fecOn      = 0.01
+	fecKept    = 0.3 // of the loss that a class began at may it fall to
 )
 
 // Ladder puts one client on the rung that its link carries: down within a second
@@ -172,6 +178,10 @@ func NewLadder(r Rungs) *Ladder {
 // Bound sets the best tier that may be given (an operator's, or the room's), and
 // the most it may take altogether, bit/s (low-data switch); 0 and 0: no bounds.
 func (l *Ladder) Bound(best, bps int) { l.best, l.low = best, bps }
+
+// Best is the best tier that may be given, and FPS a tier's pictures a second.
+func (l *Ladder) Best() int            { return l.best }
+func (l *Ladder) FPS(tier int) float64 { return l.rungs.Tiers[tier].FPS }
 
 // Choice is what the client gets now.
 func (l *Ladder) Choice() Choice { return l.now }
@@ -331,11 +341,14 @@ func (l *Ladder) down(rate, need float64, e Estimate, now time.Time) {
 		}
 	}
 	fits := float64(l.wire(cur, int(l.now.Layer), tone, e.Loss)) <= rate
-	far := rate < 0.6*need
+	far, steady := rate < 0.6*need, downSteady
+	if cur == len(l.rungs.Tiers)-1 {
+		steady = lastSteady
+	}
 	switch {
 	case fits && (l.thin.IsZero() || now.Sub(l.thin) < thinnest):
 		return
-	case !far && now.Sub(l.tight) < downSteady:
+	case !far && now.Sub(l.tight) < steady:
 		return
 	}
 	want := l.fit(rate, e.Loss)
@@ -387,7 +400,7 @@ func (l *Ladder) move(tier int, now time.Time) {
 
 // sound gives sound what pictures leave, and its share in any case.
 func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
-	left := upMargin * rate
+	left := min(upMargin*rate, fullMargin*rate-besides)
 	switch {
 	case l.now.Tier >= 0:
 		left -= float64(l.wire(l.now.Tier, int(l.now.Layer), l.now.Tone, e.Loss) - l.rungs.Tones[l.now.Tone].Wire())

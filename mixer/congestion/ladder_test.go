@@ -55,6 +55,26 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// TestLastTier: a moment of less costs the last pictures a while, not themselves;
+// a link that carries sound alone has none soon.
+func TestLastTier(t *testing.T) {
+	l := NewLadder(DefaultRungs(nil))
+	climb(l, 48_000, 0, 0, 10*time.Second)
+	climb(l, 32_000, 0, 10*time.Second, 13*time.Second)
+	if tierName(l) != "slides" {
+		t.Fatalf("%s after 3 s of a little too little", tierName(l))
+	}
+	climb(l, 32_000, 0, 13*time.Second, 15*time.Second)
+	if tierName(l) != "none" {
+		t.Fatalf("%s after 5 s of too little", tierName(l))
+	}
+	climb(l, 48_000, 0, 15*time.Second, 60*time.Second)
+	climb(l, 20_000, 0, 60*time.Second, 60900*ms)
+	if tierName(l) != "none" {
+		t.Fatalf("%s within 0.9 s of a drop to 20 kbit/s", tierName(l))
+	}
+}
+
 // TestFailedRise: a rung that had to be left is tried ever more seldom.
 func TestFailedRise(t *testing.T) {
 	l := NewLadder(DefaultRungs(nil))
