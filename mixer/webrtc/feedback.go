@@ -30,12 +30,19 @@ func (s *sink) begun() (n int) {
 	return n
 }
 
-// report sends sender reports and returns for how many streams.
-func (s *sink) report(now time.Time) int {
-	var out []rtcp.Packet
+// report sends sender reports.
+func (s *sink) report(now time.Time) {
+	if out := s.reports(now); len(out) > 0 {
+		s.peer.writeRTCP(out)
+	}
+}
+
+// reports returns what there is to report. As long as nothing tells when pictures
+// were made, browsers play sound without waiting for them.
+func (s *sink) reports(now time.Time) (out []rtcp.Packet) {
 	sdes := new(rtcp.SourceDescription)
 	for _, o := range []*outgoing{s.audio, s.video} {
-		if o == nil {
+		if o == nil || o == s.video && !s.inStep() {
 			continue
 		}
 		if r := o.report(now); r != nil {
@@ -46,10 +53,17 @@ func (s *sink) report(now time.Time) int {
 			})
 		}
 	}
-	if len(out) > 0 {
-		s.peer.writeRTCP(append(out, sdes))
+	if len(out) == 0 {
+		return nil
 	}
-	return len(sdes.Chunks)
+	return append(out, sdes)
+}
+
+// inStep reports whether sound is to be played in step with pictures.
+func (s *sink) inStep() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flow == nil || s.flow.inStep()
 }
 
 // streamOf returns the outgoing stream of an SSRC, or nil.

@@ -20,6 +20,12 @@ const (
 	// turns out to carry ever more, of the tier it asked for, at the rate that is
 	// known so far.
 	startWithin = 5 * time.Second
+	// Who is below the tier it asked for, with pictures that are few or need repair,
+	// hears sound as soon as it comes: browsers would hold it back until the
+	// latest of the pictures is there, and nobody sees lips in them. A browser that
+	// was told once knows for good.
+	stepFPS  = 15
+	stepLoss = 0.05
 )
 
 // cargo is what waits in a link's pacer.
@@ -48,6 +54,7 @@ type flow struct {
 	fitted   mixer.Fit // that the room was told
 	told     bool
 	dropped  uint64 // pictures that are counted
+	stepped  bool   // the client was told when pictures were made
 	list     []cargo
 }
 
@@ -171,6 +178,13 @@ func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 	}
 	f.fitted, f.told = fit, true
 	return fit, true
+}
+
+// inStep reports whether the client is to know when pictures were made.
+func (f *flow) inStep() bool {
+	below := f.governs && f.choice.Tier > f.link.Best()
+	f.stepped = f.stepped || !below || f.link.FPS(f.choice.Tier) >= stepFPS && f.estimate.Loss < stepLoss
+	return f.stepped
 }
 
 // picture queues one and reports whether it was taken.

@@ -335,3 +335,53 @@ func TestFlowReports(t *testing.T) {
 		t.Fatal("governed over TCP")
 	}
 }
+
+// TestInStep: who has few pictures, or many repaired, is not told when they were
+// made.
+func TestInStep(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fps  float64
+		loss float64
+		tier int
+		want bool
+	}{
+		{"few pictures", 10, 0, 1, false},
+		{"as many as lips need", 15, 0, 1, true},
+		{"much repaired", 15, 0.1, 1, false},
+		{"the first ones of a link that rises", 10, 0, -1, true},
+		{"the tier asked for", 10, 0.1, 0, true},
+	} {
+		r := rungs(newFakeRooms().Rungs())
+		r.Tiers[0].FPS, r.Tiers[1].FPS = c.fps, c.fps
+		f := newFlow(r, true)
+		f.begin(time.Now())
+		f.choice.Tier, f.estimate.Loss = c.tier, c.loss
+		if f.inStep() != c.want {
+			t.Errorf("%s: in step: %t", c.name, !c.want)
+		}
+		f.choice.Tier, f.estimate.Loss = 1, 0.5
+		if f.inStep() != c.want {
+			t.Errorf("%s: what a browser was told once it keeps", c.name)
+		}
+	}
+}
+
+// TestReportOfSound: sound is reported where pictures are not.
+func TestReportOfSound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _, codecs := newTestSink()
+		s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
+		s.flow.begin(time.Now())
+		s.flow.choice.Tier, s.flow.estimate.Loss = 1, 0.5
+		s.audio.last = &mixer.Packet{Codec: codecs[1], Time: time.Now()}
+		s.video.last = &mixer.Packet{Codec: codecs[0], Time: time.Now()}
+		out := s.reports(time.Now())
+		if len(out) != 2 {
+			t.Fatalf("%d packets, want a report and names", len(out))
+		}
+		if r, ok := out[0].(*rtcp.SenderReport); !ok || r.SSRC != 22 {
+			t.Fatalf("%v, want the report of sound", out[0])
+		}
+	})
+}

@@ -266,8 +266,9 @@ func (s *sink) nextBurst(burst []*mixer.Packet) []*mixer.Packet {
 // wrote follows writing. The first report goes out with a stream's first packet:
 // until it is there a client cannot play sound and pictures in sync.
 func (s *sink) wrote(now time.Time) {
-	if s.begun() > s.reported {
-		s.reported = s.report(now)
+	if n := s.begun(); n > s.reported {
+		s.report(now)
+		s.reported = n
 	}
 	s.fit(now)
 	s.ask(now)
