@@ -24,7 +24,7 @@ step() {
   local name=$1 status=0
   shift
   echo "sanitize: $name: ${packages[*]}"
-  go test -count=1 -run "$run" -timeout 20m "$@" "${packages[@]}" 2>&1 | tee "$log" || status=1
+  go test -count=1 -run "$run" -timeout 1h "$@" "${packages[@]}" 2>&1 | tee "$log" || status=1
   if grep -nE 'runtime error:|ERROR: AddressSanitizer|SUMMARY: ' "$log"; then status=1; fi
   if [ "$status" != 0 ]; then
     echo "sanitize: $name: failed" >&2
