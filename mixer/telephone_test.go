@@ -8,9 +8,9 @@ import (
 	"mixdown/codec/codectest"
 )
 
-// Telephones of every kind hear the room beside others, at one encoder of each
-// codec whatever their links, and none of them hears itself.
-func TestTelephones(t *testing.T) {
+// TestEveryTelephone has telephones of every kind hear the room beside others, at
+// one encoder of each codec whatever their links, and none of them hears itself.
+func TestEveryTelephone(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		talker := join(t, s, "r", red, 500, "slides")
 		names := []string{"G722", "PCMU", "PCMA", "L16"}

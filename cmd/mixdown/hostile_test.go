@@ -111,7 +111,7 @@ func TestHostile(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "load.json")
 		if err := run(t.Context(), []string{
 			"load", "--url", base, "--room", c.kind, "--api-key", hostileKey, "--api-secret", hostileSecret, "--hostile", c.kind,
-			"--bots", "3", "--size", "320x180", "--fps", "10", "--sound", "tones", "--duration", "1500ms", "--cache", cache, "--json", out,
+			"--bots", "3", "--size", "320x180", "--fps", "10", "--sound", "tones", "--duration", "2500ms", "--cache", cache, "--json", out,
 		}, io.Discard); err != nil {
 			t.Fatalf("%s: %v", c.kind, err)
 		}
