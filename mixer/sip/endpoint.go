@@ -131,14 +131,10 @@ func (e *Endpoint) open() error {
 		if err != nil {
 			return fmt.Errorf("sip.addr (--sip-addr) %s: %w", e.cfg.Addr, err)
 		}
-		if e.socket, err = net.ListenUDP("udp", addr); err != nil {
-			return fmt.Errorf("sip.addr (--sip-addr) %s: udp: %w", e.cfg.Addr, err)
+		if e.socket, e.stream, err = listenBoth(addr); err != nil {
+			return fmt.Errorf("sip.addr (--sip-addr) %s: %w", e.cfg.Addr, err)
 		}
 		_ = e.socket.SetReadBuffer(1 << 20) // as much as the system grants
-		at := e.socket.LocalAddr().(*net.UDPAddr)
-		if e.stream, err = net.ListenTCP("tcp", &net.TCPAddr{IP: at.IP, Port: at.Port, Zone: at.Zone}); err != nil {
-			return fmt.Errorf("sip.addr (--sip-addr) %s: tcp: %w", e.cfg.Addr, err)
-		}
 	}
 	if e.cfg.TLSAddr != "" {
 		if e.cfg.TLS == nil {
@@ -152,6 +148,26 @@ func (e *Endpoint) open() error {
 	}
 	e.web = newInlet(e.webAddr)
 	return nil
+}
+
+// listenBoth opens the same port in UDP and TCP. One that the system chose in the
+// one may be taken in the other: then it chooses again.
+func listenBoth(addr *net.UDPAddr) (*net.UDPConn, net.Listener, error) {
+	for tries := 1; ; tries++ {
+		socket, err := net.ListenUDP("udp", addr)
+		if err != nil {
+			return nil, nil, fmt.Errorf("udp: %w", err)
+		}
+		at := socket.LocalAddr().(*net.UDPAddr)
+		stream, err := net.ListenTCP("tcp", &net.TCPAddr{IP: at.IP, Port: at.Port, Zone: at.Zone})
+		if err == nil {
+			return socket, stream, nil
+		}
+		socket.Close()
+		if addr.Port != 0 || tries == 10 {
+			return nil, nil, fmt.Errorf("tcp: %w", err)
+		}
+	}
 }
 
 // clientTLS is how this server calls others over TLS: it checks them by roots,
