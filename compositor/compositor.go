@@ -23,6 +23,7 @@ type Shot struct {
 	Muted    bool         // marks the name
 	Hand     bool         // likewise: it is raised
 	Dim      bool         // the picture is old: shown dark
+	Whole    bool         // nothing of the picture is cut off: it is there to be read
 	More     int          // over 0: this place says "+More" instead of a person
 }
 

@@ -2,15 +2,19 @@ package compositor
 
 // fit says where in tile a picture of w x h pixels goes and which part of it.
 // It covers the tile where that costs less than about a third of the picture,
-// else all of it stands between bars. Everything is even. w and h are at
+// else all of it stands between bars. whole has nothing cut off; what is nearly of
+// the tile's shape is stretched a little. Everything is even. w and h are at
 // least 2.
-func fit(tile Rect, w, h int) (to, from Rect) {
+func fit(tile Rect, w, h int, whole bool) (to, from Rect) {
 	w, h = w&^1, h&^1 // an odd last column has only half a chroma sample
 	a, b := w*tile.H, tile.W*h
-	if 20*min(a, b) >= 13*max(a, b) {
+	from = Rect{W: w, H: h}
+	switch {
+	case whole && 50*min(a, b) >= 49*max(a, b):
+		return tile, from
+	case !whole && 20*min(a, b) >= 13*max(a, b):
 		return tile, cover(tile, w, h)
 	}
-	from = Rect{W: w, H: h}
 	to = Rect{W: tile.W, H: tile.H}
 	if a > b { // wider than the tile
 		to.H = max(tile.W*h/w&^1, 2)

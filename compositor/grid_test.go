@@ -74,7 +74,7 @@ func TestGridTilesAreCovered(t *testing.T) {
 		for n := 2; n <= most; n++ {
 			tile := Grid(n, size[0], size[1])[0]
 			for _, cam := range [][2]int{{640, 360}, {640, 480}} {
-				if to, _ := fit(tile, cam[0], cam[1]); to != tile {
+				if to, _ := fit(tile, cam[0], cam[1], false); to != tile {
 					t.Errorf("%v, %d: camera %v leaves bars in %v", size, n, cam, tile)
 				}
 			}

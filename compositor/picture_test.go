@@ -263,6 +263,24 @@ func TestHandIsMarked(t *testing.T) {
 	}
 }
 
+// A picture that is there to be read stands whole between bars, from one moment to
+// the next.
+func TestScreenIsWhole(t *testing.T) {
+	p, place := canvas(t, 320, 180, &nearest{}, builtin(t)), []Rect{{0, 0, 320, 180}}
+	shot := Shot{ID: "a", Frame: sitter(t, 320, 240, 1), Seq: 1}
+	for _, whole := range []bool{false, true, false} {
+		shot.Whole = whole
+		if drawn := compose(t, p, place, []Shot{shot}); drawn != 1 {
+			t.Errorf("whole %v: %d tiles were drawn", whole, drawn)
+		}
+		for _, x := range []int{10, 310} {
+			if bar := at(p.Frame(), x, 90) == p.colors.bars; bar != whole {
+				t.Errorf("whole %v: a bar at %d: %v", whole, x, bar)
+			}
+		}
+	}
+}
+
 // A label stands on each new picture as on the first.
 func TestLabelIsRedrawnOverEachPicture(t *testing.T) {
 	text := builtin(t)

@@ -11,7 +11,7 @@ import (
 type look struct {
 	id, name             string
 	seq                  uint64
-	picture              bool
+	picture, whole       bool
 	speaking, muted, dim bool
 	hand                 bool
 	more                 int
@@ -27,7 +27,7 @@ func seen(s *Shot) look {
 	case s.Frame == nil:
 		return look{id: s.ID, name: s.Name, speaking: s.Speaking, muted: s.Muted, hand: s.Hand}
 	}
-	return look{id: s.ID, name: s.Name, seq: s.Seq, picture: true, speaking: s.Speaking, muted: s.Muted, hand: s.Hand, dim: s.Dim}
+	return look{id: s.ID, name: s.Name, seq: s.Seq, picture: true, whole: s.Whole, speaking: s.Speaking, muted: s.Muted, hand: s.Hand, dim: s.Dim}
 }
 
 // tileState is what stands in one place, and what is laid over each new
@@ -59,7 +59,7 @@ func (p *Picture) draw(t *tileState, now look, src *codec.Frame) error {
 	}
 	var err error
 	if now.picture {
-		if err = p.scale(t.place, src); err == nil && now.dim {
+		if err = p.scale(t.place, src, now.whole); err == nil && now.dim {
 			dim(p.frame, t.place)
 		}
 	}
@@ -80,12 +80,12 @@ func (p *Picture) draw(t *tileState, now look, src *codec.Frame) error {
 	return err
 }
 
-// scale puts src into place, with bars where it does not fill it.
-func (p *Picture) scale(place Rect, src *codec.Frame) error {
+// scale puts src into place, with bars where it does not fill it; see fit.
+func (p *Picture) scale(place Rect, src *codec.Frame, whole bool) error {
 	if src.Width < 2 || src.Height < 2 {
 		return fmt.Errorf("picture of %dx%d", src.Width, src.Height)
 	}
-	to, from := fit(place, src.Width, src.Height)
+	to, from := fit(place, src.Width, src.Height, whole)
 	if to != place {
 		right, bottom := to.X+to.W, to.Y+to.H
 		fill(p.frame, Rect{place.X, place.Y, place.W, to.Y - place.Y}, p.colors.bars)

@@ -34,11 +34,12 @@ func (p *plan) places(width, height int) []compositor.Rect {
 
 // seat is one place: a person, nobody, or "+more".
 type seat struct {
-	who  *member
-	name string
-	hand bool // is raised
-	pub  *Publication
-	more int
+	who    *member
+	name   string
+	hand   bool // is raised
+	screen bool // is what it shows
+	pub    *Publication
+	more   int
 }
 
 // gallery shows everybody; solo(x) shows x alone, to the other one of two.
@@ -90,7 +91,7 @@ func (c *canvas) arrangeAs(people []*member, stage bool, places func(int) (shown
 	for _, id := range seated {
 		s := seat{who: byID[id]}
 		if s.who != nil {
-			s.name, s.pub, s.hand = s.who.id.Name, s.who.pub, !s.who.hand.IsZero()
+			s.name, s.pub, s.hand, s.screen = s.who.id.Name, s.who.pub, !s.who.hand.IsZero(), !s.who.screen.IsZero()
 		}
 		next.seats = append(next.seats, s)
 	}
@@ -109,7 +110,7 @@ func (p *plan) shoot(shots []compositor.Shot, now time.Time, cfg *Config) []comp
 	for _, s := range p.seats {
 		shot := compositor.Shot{More: s.more}
 		if m := s.who; m != nil {
-			shot.ID, shot.Name, shot.Hand = m.id.ID, s.name, s.hand
+			shot.ID, shot.Name, shot.Hand, shot.Whole = m.id.ID, s.name, s.hand, s.screen
 			shot.Speaking, shot.Muted = m.speaking.Load(), m.silenced()
 			if s.pub != nil && !m.veiled() {
 				var at time.Time

@@ -266,10 +266,10 @@ func (s *Server) SetMedia(room, id string, audio, video *bool) error {
 func (s *Server) SetScreen(room, id string, on bool) error {
 	return s.of(room, id, func(r *Room, m *member) error {
 		switch {
-		case m.pub == nil:
-			return fmt.Errorf("room %q: participant %q sends nothing: %w", room, id, ErrNoParticipant)
 		case on == !m.screen.IsZero():
 			return nil
+		case m.pub == nil:
+			return fmt.Errorf("room %q: participant %q sends nothing: %w", room, id, ErrNoParticipant)
 		case on:
 			m.screen = time.Now()
 		default:

@@ -87,6 +87,25 @@ test("join, mute, camera, leave", async () => {
   await page.context().close();
 });
 
+test("a screen takes the camera's place, and gives it back", async () => {
+  const room = await server.room("screen");
+  const { page, complaints } = await open(`${server.url}/r/screen#${room.join_key}`);
+  await join(page, "Ada");
+  await members("screen", "Ada sends both", ([ada]) => ada?.audio && ada.video && !ada.screen);
+  await page.getByTestId("screen").click();
+  await members("screen", "her screen is shown", ([ada]) => ada.screen && ada.video);
+  assert.equal(await page.getByTestId("screen").getAttribute("aria-pressed"), "true");
+  await page.getByTestId("camera").click(); // nobody sees it at the moment
+  await until("the camera is closed", async () => (await page.getByTestId("camera").getAttribute("aria-pressed")) === "false");
+  await members("screen", "the screen stays", ([ada]) => ada.screen && ada.video);
+  await page.getByTestId("camera").click();
+  await page.getByTestId("screen").click();
+  await members("screen", "the camera is back", ([ada]) => !ada.screen && ada.video);
+  assert.equal(await page.getByTestId("screen").getAttribute("aria-pressed"), "false");
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
 test("a reload comes back to the same place and leaves no ghost", async () => {
   const room = await server.room("reload");
   const { page, complaints } = await open(`${server.url}/r/reload#${room.join_key}`);

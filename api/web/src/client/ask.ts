@@ -37,9 +37,9 @@ export function same(now: Encoding, next: Encoding): boolean {
   return fields.every((f) => next[f] === undefined || now[f] === next[f]);
 }
 
-/** What suffers first when bits are short: of a picture that is small already, its rate. */
-function preference(ask: Ask): RTCDegradationPreference {
-  return ask.width * ask.height > 200 * 112 ? "balanced" : "maintain-resolution";
+/** What suffers first when bits are short: of a picture that is small already, or to be read, its rate. */
+function preference(ask: Ask, track: MediaStreamTrack | null): RTCDegradationPreference {
+  return track?.contentHint !== "detail" && ask.width * ask.height > 200 * 112 ? "balanced" : "maintain-resolution";
 }
 
 /** Brings a sender to what is asked, where the browser can; true if it changed something. */
@@ -49,7 +49,7 @@ export async function obey(sender: RTCRtpSender, ask: Ask): Promise<boolean> {
   const params = sender.getParameters?.();
   const encoding = params?.encodings?.[0];
   if (!encoding || !sender.setParameters) return false; // nothing negotiated yet, or an old browser
-  const prefers = preference(ask);
+  const prefers = preference(ask, sender.track);
   const settled = params as RTCRtpSendParameters & { degradationPreference?: RTCDegradationPreference };
   if (same(encoding as Encoding, next) && (settled.degradationPreference ?? "balanced") === prefers) return false;
   Object.assign(encoding, next);

@@ -3,7 +3,7 @@ import { obey } from "./ask.ts";
 import { Backoff } from "./backoff.ts";
 import { Control } from "./control.ts";
 import { Refused } from "./errors.ts";
-import { Media, NoDevice, type Wish } from "./media.ts";
+import { Media, NoDevice, type Sent, type Wish } from "./media.ts";
 import { Lifeline } from "./lifeline.ts";
 import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
@@ -21,7 +21,7 @@ export interface Events {
   onView(view: View): void;
   onMix(mix: MediaStream): void; // the one picture and the one sound; a new one after each reconnect
   onQuality(quality: Quality): void;
-  onMedia(wish: Wish): void; // what is sent now
+  onMedia(sent: Sent): void; // what is sent now
   onPaused(paused: boolean): void; // the picture is not sent because the link carries no more than sound
   onTrouble(sentence: string): void; // to be shown; empty when it is over
 }
@@ -116,7 +116,18 @@ export class Client {
   async setCamera(on: boolean): Promise<void> {
     if (on) this.tell(await this.media.open({ mic: false, camera: true }));
     else this.media.close("camera");
-    await this.video?.replaceTrack(this.media.camera);
+    await this.showPicture();
+  }
+
+  /** Shows a screen in the camera's place, or the camera again. */
+  async setScreen(on: boolean): Promise<void> {
+    if (on) this.events.onTrouble(await this.media.share());
+    else this.media.close("screen");
+    await this.showPicture();
+  }
+
+  private async showPicture(): Promise<void> {
+    await this.video?.replaceTrack(this.media.picture);
     this.announce();
     this.obeyAsk();
   }
@@ -147,8 +158,8 @@ export class Client {
     this.close();
   }
 
-  private get sending(): Wish {
-    return { mic: this.media.mic?.enabled ?? false, camera: this.media.camera !== null };
+  private get sending(): Sent {
+    return { mic: this.media.mic?.enabled ?? false, camera: this.media.camera !== null, screen: this.media.screen !== null };
   }
 
   // A duplicated tab has our place, too. The newer one keeps it, or the two
@@ -255,7 +266,7 @@ export class Client {
     // without a device: replaceTrack then needs no new offer.
     const streams = [new MediaStream()];
     const audio = pc.addTransceiver(this.media.mic ?? "audio", { direction: "sendrecv", streams });
-    const video = pc.addTransceiver(this.media.camera ?? "video", {
+    const video = pc.addTransceiver(this.media.picture ?? "video", {
       direction: "sendrecv",
       streams,
       sendEncodings: [{ maxBitrate: Math.min(900_000, Math.max(30_000, this.uplink.sending.picture)), maxFramerate: 30 }], // until the server asks
@@ -342,19 +353,20 @@ export class Client {
   }
 
   private announce(): void {
-    const { mic, camera } = this.sending;
+    const { mic, camera, screen } = this.sending;
     const { paused } = this.uplink;
-    if (this.place?.role !== "viewer") this.control?.send({ type: "media", audio: mic, video: camera && !paused });
-    this.events.onPaused(camera && paused);
-    this.events.onMedia({ mic, camera });
+    const picture = camera || screen;
+    if (this.place?.role !== "viewer") this.control?.send({ type: "media", audio: mic, video: picture && !paused, screen });
+    this.events.onPaused(picture && paused);
+    this.events.onMedia({ mic, camera, screen });
     if (this.place && this.phase !== "left") this.remember(true);
   }
 
   // A device that was pulled out, or taken back by the browser.
-  private lost(kind: "mic" | "camera"): void {
-    const sender = kind === "mic" ? this.audio : this.video;
-    void sender?.replaceTrack(null);
-    this.tell([new NoDevice(kind, null)]);
+  private lost(kind: keyof Sent): void {
+    if (kind !== "screen") this.tell([new NoDevice(kind, null)]);
+    if (kind !== "mic") return void this.showPicture();
+    void this.audio?.replaceTrack(null);
     this.announce();
   }
 
@@ -372,6 +384,7 @@ export class Client {
     this.close();
     this.media.close("mic");
     this.media.close("camera");
+    this.media.close("screen");
     this.to("left");
     this.events.onTrouble(reason);
   }

@@ -55,10 +55,10 @@ afterEach(() => {
 const socket = (i: number) => FakeSocket.all[i]!;
 
 test("what was last said of each kind is said again after an outage, with the token of then", () => {
-  control.send({ type: "media", audio: true, video: true });
+  control.send({ type: "media", audio: true, video: true, screen: false });
   assert.deepEqual(socket(0).protocols, ["mixdown", "token1"]);
   socket(0).accept();
-  control.send({ type: "media", audio: true, video: false });
+  control.send({ type: "media", audio: true, video: false, screen: false });
   control.send({ type: "tier", tier: "360p" });
   assert.equal(socket(0).sent.length, 3);
   socket(0).onclose({ code: 1006, reason: "" });
@@ -67,7 +67,7 @@ test("what was last said of each kind is said again after an outage, with the to
   assert.equal(FakeSocket.all.length, 2);
   assert.deepEqual(socket(1).protocols, ["mixdown", "token2"]);
   socket(1).accept();
-  assert.deepEqual(socket(1).sent, [{ type: "media", audio: true, video: false }, { type: "tier", tier: "360p" }]);
+  assert.deepEqual(socket(1).sent, [{ type: "media", audio: true, video: false, screen: false }, { type: "tier", tier: "360p" }]);
   assert.deepEqual(ends, []);
 });
 

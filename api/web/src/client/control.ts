@@ -3,7 +3,7 @@ import { parse, type Message } from "./state.ts";
 
 /** What we send. */
 export type Command =
-  | { type: "media"; audio: boolean; video: boolean }
+  | { type: "media"; audio: boolean; video: boolean; screen: boolean }
   | { type: "tier"; tier: string };
 
 /**

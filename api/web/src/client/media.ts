@@ -4,8 +4,14 @@ export interface Wish {
   camera: boolean;
 }
 
+/** What a person sends. */
+export interface Sent extends Wish {
+  screen: boolean; // in the camera's place
+}
+
 const audio: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 const video: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 25, max: 30 } };
+const screen: MediaTrackConstraints = { width: { max: 1920 }, height: { max: 1080 }, frameRate: { ideal: 10, max: 15 } };
 
 /** A device that was wanted and did not come: what to tell, and what to do. */
 export class NoDevice extends Error {
@@ -38,14 +44,20 @@ export function explain(kind: "mic" | "camera", name: string): string {
   }
 }
 
-/** One person's microphone and camera. A device that is off is closed, so that its light goes out. */
+/** What one person shows and says. A device that is off is closed, so that its light goes out. */
 export class Media {
   mic: MediaStreamTrack | null = null;
   camera: MediaStreamTrack | null = null;
+  screen: MediaStreamTrack | null = null;
   private opening: Promise<unknown> = Promise.resolve();
 
-  /** onLost is called when a device goes away by itself. */
-  constructor(private readonly onLost: (kind: "mic" | "camera") => void) {}
+  /** onLost is called when a device goes away by itself, or the browser's own button ends a screen. */
+  constructor(private readonly onLost: (kind: keyof Sent) => void) {}
+
+  /** The picture to send. */
+  get picture(): MediaStreamTrack | null {
+    return this.screen ?? this.camera;
+  }
 
   /** Opens what is wished, and resolves with what did not come; never rejects. */
   async open(wish: Wish): Promise<NoDevice[]> {
@@ -71,24 +83,40 @@ export class Media {
     return missing;
   }
 
+  /** Lets the person choose a screen, a window or a tab. Resolves with what went wrong; nothing if they chose none. */
+  async share(): Promise<string> {
+    if (!navigator.mediaDevices?.getDisplayMedia) return "This browser cannot show its screen. On a computer it can.";
+    try {
+      const [track] = (await navigator.mediaDevices.getDisplayMedia({ video: screen })).getVideoTracks();
+      if (track) this.keep("screen", track, "detail");
+      return "";
+    } catch (cause) {
+      return cause instanceof DOMException && cause.name === "NotAllowedError" ? "" : "The screen could not be shown. Choose another window or the whole screen.";
+    }
+  }
+
   /** Closes one device. */
-  close(kind: "mic" | "camera"): void {
+  close(kind: keyof Sent): void {
     this[kind]?.stop();
     this[kind] = null;
   }
 
   private take(stream: MediaStream): void {
     for (const track of stream.getTracks()) {
-      const kind = track.kind === "audio" ? "mic" : "camera";
-      this.close(kind);
-      this[kind] = track;
-      track.onended = () => {
-        if (this[kind] !== track) return;
-        this[kind] = null;
-        this.onLost(kind);
-      };
-      if ("contentHint" in track) track.contentHint = kind === "mic" ? "speech" : "motion";
+      if (track.kind === "audio") this.keep("mic", track, "speech");
+      else this.keep("camera", track, "motion");
     }
+  }
+
+  private keep(kind: keyof Sent, track: MediaStreamTrack, hint: string): void {
+    this.close(kind);
+    this[kind] = track;
+    track.onended = () => {
+      if (this[kind] !== track) return;
+      this[kind] = null;
+      this.onLost(kind);
+    };
+    if ("contentHint" in track) track.contentHint = hint;
   }
 
   // One question at a time: some browsers fail the second of two.

@@ -27,6 +27,7 @@ export interface Member {
   muted: boolean; // sound muted by a host
   hidden: boolean; // picture muted by a host
   hand?: string; // since when it is raised, RFC 3339
+  screen?: boolean; // its picture is a screen
   open: boolean; // is in the sum now
   level: number; // dBov
   tier?: string;

@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { Client, kept, self, type Layout, type Phase, type Place, type Quality, type View, type Wish } from "../client/index.ts";
+import { Client, kept, self, type Layout, type Phase, type Place, type Quality, type Sent, type View, type Wish } from "../client/index.ts";
 
 const nameKey = "mixdown.name";
 
@@ -26,7 +26,7 @@ export class Model {
   readonly view = signal<View | null>(null);
   readonly mix = signal<MediaStream | null>(null);
   readonly quality = signal<Quality | null>(null);
-  readonly sending = signal<Wish>({ mic: false, camera: false });
+  readonly sending = signal<Sent>({ mic: false, camera: false, screen: false });
   readonly trouble = signal("");
   readonly busy = signal(false); // joining, or a device is being opened
   readonly paused = signal(false); // the picture, for want of a link
@@ -49,7 +49,7 @@ export class Model {
       onView: (view) => (this.view.value = view),
       onMix: (mix) => (this.mix.value = mix),
       onQuality: (quality) => this.measure(quality),
-      onMedia: (wish) => (this.sending.value = wish),
+      onMedia: (sent) => (this.sending.value = sent),
       onPaused: (paused) => (this.paused.value = paused),
       onTrouble: (sentence) => (this.trouble.value = sentence),
     });
@@ -94,6 +94,8 @@ export class Model {
   toggleMic = (): Promise<void> => this.device(() => this.client.setMic(!this.sending.value.mic));
 
   toggleCamera = (): Promise<void> => this.device(() => this.client.setCamera(!this.sending.value.camera));
+
+  toggleScreen = (): Promise<void> => this.device(() => this.client.setScreen(!this.sending.value.screen));
 
   setTier(tier: string): void {
     this.tier.value = tier;

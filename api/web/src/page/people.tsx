@@ -75,7 +75,7 @@ function describe(p: Member): string {
   if (p.hand) words.unshift("hand raised");
   if (p.role !== "viewer") {
     words.push(p.muted ? "muted by the host" : p.audio ? "microphone on" : "microphone off");
-    words.push(p.hidden ? "hidden by the host" : p.video ? "camera on" : "camera off");
+    words.push(p.hidden ? "hidden by the host" : p.screen ? "shows a screen" : p.video ? "camera on" : "camera off");
   }
   return words.join(", ");
 }

@@ -10,7 +10,7 @@ export function Room({ model }: { model: Model }) {
   useKeys(model, () => setPeople(false));
   useWakeLock();
   const me = model.me.value;
-  const { mic, camera } = model.sending.value;
+  const { mic, camera, screen } = model.sending.value;
   const viewer = model.client.place?.role === "viewer";
   return (
     <main class="room" data-testid="room-view" data-phase={model.phase.value}>
@@ -25,6 +25,19 @@ export function Room({ model }: { model: Model }) {
             <>
               <Button kind="mic" on={mic && !me?.muted} forced={me?.muted ? "Muted by the host" : ""} onClick={model.toggleMic} />
               <Button kind="camera" on={camera && !me?.hidden} forced={me?.hidden ? "Hidden by the host" : ""} onClick={model.toggleCamera} />
+              {"getDisplayMedia" in (navigator.mediaDevices ?? {}) && (
+                <button
+                  type="button"
+                  class={screen ? "round raised" : "round"}
+                  aria-pressed={screen}
+                  title={screen ? "Stop showing your screen" : "Show your screen"}
+                  onClick={model.toggleScreen}
+                  data-testid="screen"
+                >
+                  <Icon name="screen" />
+                  <span class="sr">Your screen is {screen ? "shown" : "not shown"}</span>
+                </button>
+              )}
             </>
           )}
           <button
