@@ -32,8 +32,8 @@ func TestFitMovesAReceiver(t *testing.T) {
 			{"270p", Fit{Tier: 3}, 480, 15},
 			{"240p", Fit{Tier: 4}, 426, 10},
 			{"180p", Fit{Tier: 5}, 320, 6},
-			{"slides", Fit{Tier: 6}, 320, 1},
-			{"the last one", Fit{Tier: 9}, 320, 1},
+			{"slides", Fit{Tier: 6}, 320, 1.5},
+			{"the last one", Fit{Tier: 9}, 320, 1.5},
 			{"up again", Fit{Tier: 2}, 640, 15},
 		} {
 			p.sub.Fit(c.fit)
@@ -164,7 +164,7 @@ func TestFitNeverBlocks(t *testing.T) {
 func TestRungs(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		r := s.Rungs()
-		if len(r.Tiers) != 7 || len(r.Tones) != 4 || r.Tiers[6].FPS != 1 || r.Tones[3].Packet != 60*time.Millisecond {
+		if len(r.Tiers) != 7 || len(r.Tones) != 4 || r.Tiers[6].FPS != 1.5 || r.Tones[3].Packet != 60*time.Millisecond {
 			t.Errorf("%+v", r)
 		}
 		r.Tiers[0].Name = "mine"

@@ -3,8 +3,6 @@ package congestion
 import (
 	"math"
 	"time"
-
-	"github.com/pion/rtcp"
 )
 
 // Limits bounds an estimate; all in bit/s on the wire.
@@ -114,17 +112,7 @@ func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 	}
 }
 
-// Feedback takes transport-wide feedback.
-func (e *Estimator) Feedback(fb *rtcp.TransportLayerCC, now time.Time) error {
-	reports, err := e.decoder.decode(fb)
-	if err != nil {
-		return err
-	}
-	e.Reports(reports, now)
-	return nil
-}
-
-// Reports takes feedback in any other form.
+// Reports takes what feedback says.
 func (e *Estimator) Reports(reports []Report, at time.Time) {
 	now := e.since(at)
 	var newest *packet

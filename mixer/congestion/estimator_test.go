@@ -82,13 +82,13 @@ func TestDecode(t *testing.T) {
 func TestDecodeTruncated(t *testing.T) {
 	e := NewEstimator(DefaultLimits())
 	e.Sent(1, 100, origin)
-	err := e.Feedback(&rtcp.TransportLayerCC{
+	_, err := e.decoder.decode(&rtcp.TransportLayerCC{
 		BaseSequenceNumber: 1, PacketStatusCount: 3,
 		PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{
 			PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 3,
 		}},
 		RecvDeltas: []*rtcp.RecvDelta{{Type: rtcp.TypeTCCPacketReceivedSmallDelta, Delta: 250}},
-	}, origin)
+	})
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -58,7 +58,7 @@ func DefaultRungs(layers []float64) Rungs {
 			tier("270p", 15, 150_000),
 			tier("240p", 10, 75_000),
 			tier("180p", 6, 38_000),
-			tier("slides", 1, 12_000),
+			tier("slides", 1.5, 12_000),
 		},
 		Tones: []Tone{
 			{32_000, 20 * time.Millisecond},

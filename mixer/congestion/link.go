@@ -17,7 +17,11 @@
 // second loss-based estimator).
 package congestion
 
-import "time"
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+)
 
 // Link is all that is kept of one client's way.
 type Link[P any] struct {
@@ -111,12 +115,36 @@ func (l *Link[P]) useful(e Estimate, now time.Time) int {
 	return int(want)
 }
 
+// Feedback takes transport-wide feedback; what it says is lost is to be had by
+// Missed.
+func (l *Link[P]) Feedback(fb *rtcp.TransportLayerCC, now time.Time) error {
+	reports, err := l.decoder.decode(fb)
+	if err != nil {
+		return err
+	}
+	l.Reports(reports, now)
+	return nil
+}
+
+// Reports takes feedback in any other form.
+func (l *Link[P]) Reports(reports []Report, now time.Time) {
+	l.Estimator.Reports(reports, now)
+	l.told(reports, now)
+}
+
+// RepairAge is how long after a packet went out it may be sent again.
+func (l *Link[P]) RepairAge() time.Duration { return repairAge + l.RoundTrip() }
+
 // Repair queues a packet that the client misses, if it may go out again: p went
-// out first at first as seq.
+// out first at first as seq. Who loses much gets it twice: what a repeated packet that
+// is lost, too, costs is another round trip in which the picture stands.
 func (l *Link[P]) Repair(seq uint16, p P, first, now time.Time) bool {
 	if !l.Take(seq, l.size(p), first, l.Estimate(now), now) {
 		return false
 	}
 	l.Pacer.Repair(p)
+	if l.Choice().Lossy && l.afford(l.size(p)) {
+		l.Pacer.Echo(p, now)
+	}
 	return true
 }

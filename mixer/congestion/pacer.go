@@ -40,6 +40,7 @@ const (
 	burst       = 5 * time.Millisecond  // of its rate may a pacer send at once,
 	probeBurst  = 20 * time.Millisecond // and of a probe, which must not be slower than it is meant to be
 	deepestDebt = 300 * time.Millisecond
+	echoAfter   = 25 * time.Millisecond
 )
 
 // queued is a picture that waits.
@@ -49,6 +50,12 @@ type queued[P any] struct {
 	bytes   int // left
 	begun   bool
 	at      time.Time
+}
+
+// echo is a packet that goes out once more by itself.
+type echo[P any] struct {
+	packet P
+	at     time.Time
 }
 
 // Pacer decides what goes out when. Sound is never held up: it goes at once, and
@@ -69,6 +76,7 @@ type Pacer[P any] struct {
 
 	sounds  []P
 	repairs []P
+	echoes  []echo[P] // repairs that go out once more, each in its time
 	queue   []queued[P]
 	bytes   int // in queue
 
@@ -154,6 +162,14 @@ func (p *Pacer[P]) Repair(packet P) {
 		return
 	}
 	p.repairs = append(p.repairs, packet)
+}
+
+// Echo queues a repair that goes out a while after the one before it, so that one
+// burst of losses does not take both.
+func (p *Pacer[P]) Echo(packet P, now time.Time) {
+	if len(p.echoes) < maxSounds {
+		p.echoes = append(p.echoes, echo[P]{packet, now.Add(echoAfter)})
+	}
 }
 
 // Video queues a picture. The slice is not kept.
@@ -344,6 +360,9 @@ func (p *Pacer[P]) Next(now time.Time) (item Item[P], ok bool) {
 	case len(p.repairs) > 0:
 		item = Item[P]{Kind: Repair, Packet: pop(&p.repairs)}
 		item.Size = p.size(item.Packet)
+	case len(p.echoes) > 0 && !now.Before(p.echoes[0].at):
+		item = Item[P]{Kind: Repair, Packet: pop(&p.echoes).packet}
+		item.Size = p.size(item.Packet)
 	case len(p.queue) > 0 && p.rate > 0:
 		q := &p.queue[0]
 		item = Item[P]{Kind: Video, Packet: pop(&q.packets)}
@@ -386,6 +405,8 @@ func (p *Pacer[P]) Wake(now time.Time) time.Duration {
 	switch {
 	case len(p.sounds) > 0:
 		return 0
+	case len(p.queue) == 0 && len(p.repairs) == 0 && !p.probing && len(p.echoes) > 0:
+		return min(max(p.echoes[0].at.Sub(now), time.Millisecond), 20*time.Millisecond)
 	case len(p.queue) == 0 && len(p.repairs) == 0 && !p.probing:
 		return -1
 	case p.pace() < 1000:

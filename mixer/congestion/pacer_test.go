@@ -1,6 +1,7 @@
 package congestion
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -183,5 +184,80 @@ func TestRepairs(t *testing.T) {
 	}
 	if r.Refused != uint64(1000-n) {
 		t.Fatalf("%d refusals counted", r.Refused)
+	}
+}
+
+// What feedback says is lost is to be repeated, once it is sure and unless
+// another copy is on its way or has come.
+func TestMissed(t *testing.T) {
+	var r Repairs
+	e := Estimate{Rate: 1_000_000, RoundTrip: 100 * ms}
+	told := func(at time.Duration, from, to uint16, lost ...uint16) []uint16 {
+		var reports []Report
+		for n := from; n != to+1; n++ {
+			reports = append(reports, Report{Seq: n, Arrived: !slices.Contains(lost, n)})
+		}
+		r.told(reports, moment(at))
+		return r.Missed(moment(at))
+	}
+	for i := range uint16(10) { // transport-wide 65530 … 65539, pictures 100 … 109
+		r.Carry(65530+i, 100+i, moment(0))
+	}
+	if got := told(100*ms, 65530, 65533, 65531, 65532); len(got) != 0 {
+		t.Fatalf("%v is missed, two packets or less have come since", got)
+	}
+	if got := told(150*ms, 65534, 65535, 65535); !slices.Equal(got, []uint16{101}) {
+		t.Fatalf("%v is missed, want 101", got)
+	}
+	// 102 comes late, and is told of once more.
+	r.told([]Report{{Seq: 65532, Arrived: true}}, moment(160*ms))
+	if !r.Take(101, 500, moment(0), e, moment(160*ms)) {
+		t.Fatal("101 is not repeated")
+	}
+	r.Carry(4, 101, moment(160*ms)) // 65540
+	if r.Take(101, 500, moment(0), e, moment(200*ms)) {
+		t.Fatal("101 is repeated for a NACK that the repeat may have crossed")
+	}
+	for i := range uint16(3) {
+		r.Carry(5+i, 110+i, moment(170*ms))
+	}
+	if got := told(260*ms, 0, 3); !slices.Equal(got, []uint16{105}) {
+		t.Fatalf("%v is missed, want 105: 101 is on its way, 102 has come", got)
+	}
+	// The repeat is lost, too: nobody has to wait a round trip for that.
+	var reports []Report
+	for n := uint16(4); n < 8; n++ {
+		reports = append(reports, Report{Seq: n, Arrived: n != 4})
+	}
+	r.told(reports, moment(200*ms))
+	if got := r.Missed(moment(200 * ms)); !slices.Equal(got, []uint16{101}) {
+		t.Fatalf("%v is missed, want 101", got)
+	}
+	if !r.Take(101, 500, moment(0), e, moment(200*ms)) {
+		t.Fatal("101 waits although all of it is lost")
+	}
+}
+
+// An echo goes out in its time, and before pictures.
+func TestEcho(t *testing.T) {
+	p := NewPacer(func(n int) int { return n })
+	p.SetRate(1_000_000, 1_000_000, moment(0))
+	p.Repair(500)
+	p.Echo(501, moment(0))
+	p.Video(Picture{Keyframe: true}, []int{400, 401}, moment(0))
+	var got []int
+	for now := time.Duration(0); now < 100*ms; now += ms {
+		for item, ok := p.Next(moment(now)); ok; item, ok = p.Next(moment(now)) {
+			if item.Packet == 501 && (now < echoAfter || item.Kind != Repair) {
+				t.Fatalf("echo after %v, of kind %d", now, item.Kind)
+			}
+			got = append(got, item.Packet)
+		}
+		if p.Wake(moment(now)) < 0 && len(got) < 4 {
+			t.Fatalf("after %v nothing is waited for", now)
+		}
+	}
+	if !slices.Equal(got, []int{500, 400, 401, 501}) {
+		t.Fatalf("sent %v", got)
 	}
 }

@@ -22,6 +22,7 @@ type row struct {
 	want string        // the tier to reach; none: sound alone
 	soon time.Duration // within
 	fps  float64       // pictures a second, at least
+	ice  float64       // most of the time that a picture may stand for over half a second; 0: no bound
 	hole time.Duration // longest time without a new picture; 0: no bound
 	look bool          // figures only, no bounds: see the comment at the row
 }
@@ -55,7 +56,7 @@ func rows() []row {
 	// As a browser begins: a burst of its own, and reports a quarter of a second apart.
 	busy := func(w *weak) {
 		w.up.steps, w.up.queue = steady(max(w.down.steps[0].rate/2, 50e3)), time.Second
-		w.feedback, w.hint, w.chatter, w.speaks = 250*ms, true, 7000, true
+		w.feedback, w.hint, w.chatter, w.speaks, w.changes = 250*ms, true, 7000, true, 1000
 	}
 	policed := link(300e3, 100*ms, 0.01)
 	policed.down.bucket = 10_000
@@ -77,11 +78,14 @@ func rows() []row {
 		{name: "50k busy client", w: link(50e3, 200*ms, 0.02).with(busy), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
 		// A keyframe of two pictures' rate takes two seconds here.
 		{name: "50k", w: link(50e3, 200*ms, 0.02), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
+		{name: "100k plain", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.layers = nil }), want: "180p", soon: 12 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "50k queue 1s", w: link(50e3, 200*ms, 0.02).with(long), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
 		{name: "30k", w: link(30e3, 300*ms, 0), want: "none"},
 		{name: "30k queue 1s", w: link(30e3, 300*ms, 0).with(long), want: "none"},
-		{name: "1M 20% iid", w: link(1e6, 50*ms, 0.2), want: "360p", soon: 10 * time.Second, fps: 10, hole: 3 * time.Second},
+		{name: "1M 20% iid", w: link(1e6, 50*ms, 0.2), want: "360p", ice: 0.05, soon: 10 * time.Second, fps: 10, hole: 3 * time.Second},
 		{name: "1M 10% bursts", w: burst, want: "360p", soon: 10 * time.Second, fps: 8, hole: 5 * time.Second},
+		{name: "1M 20% plain", w: link(1e6, 50*ms, 0.2).with(func(w *weak) { w.layers = nil }), want: "360p", ice: 0.05, soon: 10 * time.Second, fps: 10, hole: 3 * time.Second},
+		{name: "1M 10% bursts plain", w: burst.with(func(w *weak) { w.layers = nil }), want: "360p", soon: 10 * time.Second, fps: 8, hole: 5 * time.Second},
 		{name: "1M-150k-1M", w: drop, want: "540p", soon: 5 * time.Second, fps: 10},
 		{name: "  queue 1s", w: drop.with(long), want: "540p", soon: 5 * time.Second, fps: 10},
 		{name: "  queue 50ms", w: drop.with(short), want: "540p", soon: 15 * time.Second, fps: 10},
@@ -121,14 +125,16 @@ func index(name string) int {
 func TestRows(t *testing.T) {
 	n := seeds(5)
 	for _, r := range rows() {
-		var all []figures
-		for seed := range uint64(n) {
-			all = append(all, run(r.w, seed+1))
-		}
-		r.print(t, all)
-		if !r.look {
-			r.check(t, all)
-		}
+		t.Run(r.name, func(t *testing.T) {
+			var all []figures
+			for seed := range uint64(n) {
+				all = append(all, run(r.w, seed+1))
+			}
+			r.print(t, all)
+			if !r.look {
+				r.check(t, all)
+			}
+		})
 	}
 }
 
@@ -186,6 +192,7 @@ func (r row) print(t *testing.T, all []figures) {
 		{"gap", func(f figures) float64 { return 1000 * f.soundGap.Seconds() }},
 		{"1/fps", func(f figures) float64 { return min(1/f.fps, 99) }},
 		{"hole", func(f figures) float64 { return seconds(f.freeze) }},
+		{"frozen%", func(f figures) float64 { return 100 * f.frozen }},
 		{"keys", func(f figures) float64 { return float64(f.keys) }},
 		{"pad%", func(f figures) float64 { return 100 * f.padding }},
 	} {
@@ -232,6 +239,9 @@ func (r row) check(t *testing.T, all []figures) {
 	most("time to reach "+r.want+", s", r.soon.Seconds(), r.reach)
 	if r.fps > 0 {
 		most("1/fps", 1/r.fps, func(f figures) float64 { return 1 / f.fps })
+	}
+	if r.ice > 0 {
+		most("time frozen", r.ice, func(f figures) float64 { return f.frozen })
 	}
 	if r.hole > 0 {
 		most("time without a picture, s", r.hole.Seconds(), func(f figures) float64 { return f.freeze.Seconds() })

@@ -2,6 +2,7 @@ package congestion
 
 import (
 	"container/heap"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -22,6 +23,7 @@ type weak struct {
 	hint     bool // the way's round trip is known before
 	chatter  int  // bytes that the client sends at once when it comes
 	speaks   bool // it sends sound of its own
+	changes  int  // bytes of the room's state that come at once, now and then
 }
 
 // event is something that happens at one end at a moment.
@@ -65,6 +67,7 @@ type figures struct {
 	soundLost float64
 	shown     []time.Duration
 	freeze    time.Duration // longest time without a new picture, after the first
+	frozen    float64       // share of the time in which a picture stood for more than half a second
 	fps       float64
 	keys      int
 	padding   float64 // share of bytes
@@ -170,6 +173,9 @@ func run(w weak, seed uint64) figures {
 	for left := w.chatter; left > 0; left -= 1200 {
 		w.up.pass(min(left, 1200), 0)
 	}
+	if w.changes > 0 {
+		s.ev.at(0, s.change)
+	}
 	if w.speaks {
 		s.ev.at(0, s.speak)
 	}
@@ -261,6 +267,9 @@ func (s *session) send(item Item[*pkt], now time.Duration) {
 	number := s.twcc
 	s.twcc++
 	s.link.Sent(number, size, moment(now))
+	if item.Kind == Video || item.Kind == Repair {
+		s.link.Carry(number, p.seq, moment(now))
+	}
 	rate, _ := s.w.down.rate(now)
 	way := s.w.down.pass(size, now)
 	if now >= settled {
@@ -370,7 +379,8 @@ func (s *session) nacks(now time.Duration) {
 		return
 	}
 	trip := s.w.down.delay + s.w.up.delay
-	for n, m := range s.missing {
+	for _, n := range slices.Sorted(maps.Keys(s.missing)) {
+		m := s.missing[n]
 		if now-m.since > 2*time.Second {
 			delete(s.missing, n)
 			continue
@@ -382,16 +392,18 @@ func (s *session) nacks(now time.Duration) {
 		m.times++
 		if way := s.w.up.pass(80, now); !way.lost && !way.drop {
 			seq := uint16(n)
-			s.ev.at(way.arrives, func(now time.Duration) {
-				if v := s.sent[seq]; v != nil {
-					s.link.Repair(seq, v.p, moment(v.first), moment(now))
-				}
-			})
+			s.ev.at(way.arrives, func(now time.Duration) { s.repair(seq, now) })
 		}
 	}
 	if s.highest >= 0 && now-s.lastShown > 1500*time.Millisecond && len(s.waiting)+len(s.missing) > 0 && now-s.asked > 2*time.Second {
 		s.asked = now
 		s.ev.at(now+s.w.up.delay, func(time.Duration) { s.room.keyframe() })
+	}
+}
+
+func (s *session) repair(seq uint16, now time.Duration) {
+	if v := s.sent[seq]; v != nil {
+		s.link.Repair(seq, v.p, moment(v.first), moment(now))
 	}
 }
 
@@ -404,6 +416,14 @@ func (s *session) besides(now time.Duration) {
 		size += 250
 	}
 	s.w.down.pass(size, now)
+}
+
+// change is what is told of the room, by TCP.
+func (s *session) change(now time.Duration) {
+	s.ev.at(now+2500*time.Millisecond, s.change)
+	for left := s.w.changes; left > 0; left -= 1200 {
+		s.w.down.pass(min(left, 1200), now)
+	}
 }
 
 // speak is the client's own sound, and what goes with it.
@@ -430,7 +450,12 @@ func (s *session) report(now time.Duration) {
 	}
 	s.reported = s.newest
 	if way := s.w.up.pass(60+2*len(reports), now); !way.lost && !way.drop {
-		s.ev.at(way.arrives, func(now time.Duration) { s.link.Reports(reports, moment(now)) })
+		s.ev.at(way.arrives, func(now time.Duration) {
+			s.link.Reports(reports, moment(now))
+			for _, seq := range s.link.Missed(moment(now)) {
+				s.repair(seq, now)
+			}
+		})
 	}
 }
 
@@ -465,10 +490,13 @@ func (s *session) end() figures {
 	f.sent /= bits / 8
 	f.drops /= max(n, 1)
 	f.freeze = f.longest(settled, s.w.length)
-	shown := 0
+	shown, before := 0, settled
 	for _, t := range f.shown {
 		if t >= settled {
-			shown++
+			if shown++; t-before > 500*time.Millisecond {
+				f.frozen += float64(t-before) / float64(s.w.length-settled)
+			}
+			before = t
 		}
 	}
 	f.fps = float64(shown) / (s.w.length - settled).Seconds()

@@ -224,7 +224,7 @@ func (m *room) step(now time.Duration, out func(tier int, p Picture, bytes int))
 		if key {
 			e.wantKey, e.lastKey, e.n = false, now, 0
 			size = mean * (5 + 5*m.rng.Float64())
-			if t.FPS <= 1 {
+			if t.FPS <= 2 {
 				size = mean * (2 + m.rng.Float64())
 			}
 		} else {

@@ -148,16 +148,9 @@ func newClient(t testing.TB, cfg clientConfig) *client {
 func (c *client) close() { _ = c.pc.GracefulClose() }
 
 // offer returns a gathered offer.
-func (c *client) offer() string { return c.gathered(nil) }
-
-// restart returns one with other ICE credentials.
-func (c *client) restart() string {
-	return c.gathered(&webrtc.OfferOptions{ICERestart: true})
-}
-
-func (c *client) gathered(how *webrtc.OfferOptions) string {
+func (c *client) offer() string {
 	c.t.Helper()
-	o, err := c.pc.CreateOffer(how)
+	o, err := c.pc.CreateOffer(nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -231,13 +231,13 @@ func (o *outgoing) resend(seq uint16, now time.Time) bool {
 
 // past reports whether any of the packets that a client misses is too old to be
 // sent again, and no keyframe that has just gone out makes up for it.
-func (o *outgoing) past(seqs []uint16, now time.Time) bool {
-	if o.history == nil || now.Sub(o.key) < maxAge {
+func (o *outgoing) past(seqs []uint16, age time.Duration, now time.Time) bool {
+	if o.history == nil || now.Sub(o.key) < age {
 		return false
 	}
 	return slices.ContainsFunc(seqs, func(q uint16) bool {
 		e := o.history.find(q)
-		return e == nil || now.Sub(e.first) > maxAge
+		return e == nil || now.Sub(e.first) > age
 	})
 }
 

@@ -321,12 +321,16 @@ func (s *sink) cutOff() {
 // good as a request for a keyframe: the client would ask in vain for a second
 // before it sends one.
 func (s *sink) resend(seqs []uint16, now time.Time) {
-	if s.video != nil && s.video.past(seqs, now) {
+	age, queued := maxAge, false
+	if s.flow != nil {
+		age, queued = s.repair(seqs, now)
+	}
+	if s.video != nil && s.video.past(seqs, age, now) {
 		if sub := s.subscription(); sub != nil {
 			sub.RequestKeyframe()
 		}
 	}
-	if s.flow != nil && s.repair(seqs, now) {
+	if queued {
 		return
 	}
 	for _, q := range seqs {

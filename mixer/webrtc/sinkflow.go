@@ -94,8 +94,11 @@ func (s *sink) flowOut(now time.Time) {
 			return
 		}
 		item, ok := f.link.Pacer.Next(now)
-		if ok && item.Kind != congestion.Probe {
-			s.video.number(f.sent(item.Size, now))
+		switch {
+		case ok && item.Kind == congestion.Repair:
+			s.carry(item.Packet.seq, item.Size, now)
+		case ok && item.Kind == congestion.Video:
+			s.carry(s.video.seq, item.Size, now)
 		}
 		s.mu.Unlock()
 		if !ok {
@@ -119,6 +122,14 @@ func (s *sink) flowOut(now time.Time) {
 	}
 }
 
+// carry notes packet seq of the pictures' stream, which is about to be written at the
+// link's pace. The caller holds mu.
+func (s *sink) carry(seq uint16, size int, now time.Time) {
+	wide := s.flow.sent(size, now)
+	s.flow.link.Carry(wide, seq, now)
+	s.video.number(wide)
+}
+
 // probe sends padding of about size bytes on the wire, several packets if need be:
 // RTP counts padding in one byte (RFC 3550, section 5.1).
 func (s *sink) probe(size int, now time.Time) error {
@@ -131,7 +142,7 @@ func (s *sink) probe(size int, now time.Time) error {
 			s.mu.Unlock()
 			return nil
 		}
-		s.video.number(s.flow.sent(n, now))
+		s.carry(s.video.seq, n, now)
 		s.mu.Unlock()
 		s.peer.meter.probes.Inc()
 		if err := s.video.pad(n-congestion.Overhead, now); err != nil {
@@ -142,12 +153,12 @@ func (s *sink) probe(size int, now time.Time) error {
 }
 
 // repair queues what the client misses, and reports false if that is not for the
-// link to decide.
-func (s *sink) repair(seqs []uint16, now time.Time) bool {
+// link to decide; age is how old a packet may be that goes out again.
+func (s *sink) repair(seqs []uint16, now time.Time) (age time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.flow.governs || s.video == nil {
-		return false
+		return maxAge, false
 	}
 	for _, q := range seqs {
 		e := s.video.history.find(q)
@@ -160,7 +171,7 @@ func (s *sink) repair(seqs []uint16, now time.Time) bool {
 		}
 	}
 	s.flowRouse(now)
-	return true
+	return s.flow.link.RepairAge(), true
 }
 
 // tick looks at the link when nothing is sent.
@@ -203,6 +214,10 @@ func (s *sink) hear(o *outgoing, p rtcp.Packet, now time.Time) {
 	}
 	s.mu.Lock()
 	err := s.flow.handle(o, p, now)
+	if missed := s.flow.link.Missed(now); s.flow.governs && len(missed) > 0 {
+		s.nacks = append(s.nacks, missed[:min(len(missed), maxNACKs-len(s.nacks))]...)
+		s.rouse()
+	}
 	s.mu.Unlock()
 	if err != nil {
 		s.peer.meter.badRTCP.Inc()
