@@ -19,25 +19,66 @@ step() {
 
 export MIXDOWN_BIN=$PWD/bin/mixdown # what tests from outside start
 
+# sublist REGEX LIST... prints the packages that match, sublist -v those that do not.
+sublist() {
+  local how=() regex
+  [ "$1" != -v ] || { how=(-v); shift; }
+  regex=$1
+  shift
+  printf '%s\n' "$@" | grep -E "${how[@]}" "$regex"
+}
+
 # What starts no goroutines has no races, and computes ten times as long under
 # their detector. mixer/jitter starts none but is called from several: one of its
 # tests does that, and runs both ways.
-mapfile -t alone < <(go list ./codec/... ./mixer/audio ./mixer/congestion ./mixer/jitter ./cmd/attention | grep -v codec/ffmpeg)
-mapfile -t together < <(go list ./... | grep -vxFf <(printf '%s\n' "${alone[@]}"))
+mapfile -t packages < <(go list ./...)
+single='/(codec(/(aom|catalog|codectest|opus|speex|vpx|waveform|x264|yuv))?|mixer/(audio|congestion|jitter)|cmd/attention)$'
+mapfile -t alone < <(sublist "$single" "${packages[@]}")
+mapfile -t together < <(sublist -v "$single" "${packages[@]}")
+
+# What talks to other programs or over sockets has their time to keep, and has a
+# lane of its own. The rest computes beside it with what the first leaves over.
+outside='/(cmd/(mixdown|weak)(/.*)?|mixer/(cast|input|outside|rtp|sip|webrtc)(/.*)?)$'
+mapfile -t measured < <(sublist "$outside" "${together[@]}")
+mapfile -t computed < <(sublist -v "$outside" "${together[@]}")
 
 # Calls take as long as people do, several at once, and each has a server of its
 # own: under the detector these would want more than two cores. What a call runs
 # through has its races looked for in mixer/sip, mixer/rtp and mixer.
 calls='^Test(Telephones|Slides|Kamailio)'
+# This one mostly waits, and looks at memory and goroutines, not at the clock.
+leftovers='^TestJoinLeaveLeavesNothing$'
+
+# These two tell how late and how smooth pictures and sound are in browsers: they
+# have the machine to themselves.
+smooth='(gallery|sync)'
+mapfile -t browsers < <(cd api/web && printf '%s\n' e2e/*.test.js | grep -vE "/$smooth")
+mapfile -t quiet < <(cd api/web && printf '%s\n' e2e/*.test.js | grep -E "/$smooth")
+e2e=(env -C api/web node --test --test-concurrency=1)
 
 # Fuzz targets run over their seeds here as ordinary tests; `make fuzz` searches.
-gotest=(nice -n 10 go test -json -count=1 -p 2 -timeout 10m -exec "$PWD/scripts/turn.sh $PWD/.cache/test/turn")
-step go "${gotest[@]}" "${alone[@]}"
-step go "${gotest[@]}" -race -skip "$calls" "${together[@]}"
-step go "${gotest[@]}" -run "$calls" ./cmd/mixdown
-step go "${gotest[@]}" -race -run FromAnywhere ./mixer/jitter
-step node npm --prefix api/web test
-step node npm --prefix api/web run e2e
+gotest=(nice -n 10 go test -json -count=1 -p 2 -timeout 15m)
+oneByOne=(-exec "$PWD/scripts/turn.sh $PWD/.cache/test/turn")
+
+compute() {
+  step go "${gotest[@]}" -race "${computed[@]}"
+  step go "${gotest[@]}" -race -run "$leftovers" ./cmd/mixdown
+  step go "${gotest[@]}" "${alone[@]}"
+  step go "${gotest[@]}" -race -run FromAnywhere ./mixer/jitter
+  step node npm --prefix api/web test
+}
+
+measure() {
+  step node "${e2e[@]}" "${browsers[@]}"
+  step go "${gotest[@]}" "${oneByOne[@]}" -run "$calls" ./cmd/mixdown
+  step go "${gotest[@]}" "${oneByOne[@]}" -race -skip "$calls|$leftovers" "${measured[@]}"
+}
+
+compute &
+trap 'kill 0' INT TERM # stopping the script stops both lanes
+measure
+wait
+step node "${e2e[@]}" "${quiet[@]}"
 
 awk '{ p += $1; f += $2; s += $3 }
   END {

@@ -415,6 +415,14 @@ func (l *phoneLeg) Enter(room string, who mixer.Identity) error {
 	return leg.Attach(context.Background(), s)
 }
 
+func (l *phoneLeg) Switch(audio, video *bool) error {
+	leg := l.current()
+	if leg == nil {
+		return errors.New("nothing was agreed on")
+	}
+	return leg.Switch(audio, video)
+}
+
 func (l *phoneLeg) Figures() sip.LegFigures {
 	leg := l.current()
 	if leg == nil {

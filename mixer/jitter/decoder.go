@@ -14,6 +14,7 @@ type decoder struct {
 	channels int
 	dec      codec.AudioDecoder
 	failed   bool
+	still    still
 }
 
 // get returns the decoder. One that cannot be opened is not tried again before
@@ -39,18 +40,24 @@ func (d *decoder) decode(data []byte, pcm []int16) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if n := d.still.is(data); n > 0 {
+		clear(pcm[:n*d.channels])
+		return n, nil
+	}
 	if n, err := dec.Samples(data); err != nil {
 		return 0, err
 	} else if n <= 0 || n*d.channels > len(pcm) {
 		return 0, errors.New("length of packet not usable")
 	}
 	n, err := dec.Decode(data, pcm)
+	if err == nil && (n <= 0 || n*d.channels > len(pcm)) {
+		err = errors.New("nothing decoded")
+	}
 	if err != nil {
+		d.still.forget()
 		return 0, err
 	}
-	if n <= 0 || n*d.channels > len(pcm) {
-		return 0, errors.New("nothing decoded")
-	}
+	d.still.heard(data, pcm[:n*d.channels], n)
 	return n, nil
 }
 
@@ -59,6 +66,7 @@ func (d *decoder) repair(data []byte, pcm []int16) error {
 	if err != nil {
 		return err
 	}
+	d.still.forget()
 	return dec.DecodeFEC(data, pcm)
 }
 
@@ -71,6 +79,7 @@ func (d *decoder) comfort(data []byte) error {
 	if !ok {
 		return errors.New("the codec describes its pauses itself")
 	}
+	d.still.forget()
 	return c.Comfort(data)
 }
 
@@ -79,6 +88,7 @@ func (d *decoder) conceal(pcm []int16) error {
 	if err != nil {
 		return err
 	}
+	d.still.forget()
 	return dec.Conceal(pcm)
 }
 
@@ -86,6 +96,7 @@ func (d *decoder) conceal(pcm []int16) error {
 func (d *decoder) close() error {
 	dec := d.dec
 	d.dec, d.failed = nil, false
+	d.still.forget()
 	if dec == nil {
 		return nil
 	}

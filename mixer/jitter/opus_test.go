@@ -226,11 +226,19 @@ func BenchmarkPlayoutOpus(b *testing.B) {
 		}
 		packets = append(packets, append([]byte(nil), coded...))
 	}
+	for range 50 { // the last one is as all that follow
+		coded, err := enc.Encode(make([]int16, 960))
+		if err != nil {
+			b.Fatal(err)
+		}
+		packets = append(packets, append([]byte(nil), coded...))
+	}
 	for _, c := range []struct {
 		name string
 		send func(i int) bool
 		data func(i int) []byte
 	}{
+		{"muted", func(int) bool { return true }, func(i int) []byte { return packets[min(i, 99)] }},
 		{"talking", func(int) bool { return true }, func(i int) []byte { return packets[i%50] }},
 		{"pausing", func(i int) bool { return i%20 == 0 }, func(int) []byte { return packets[0][:1] }},
 	} {

@@ -183,8 +183,8 @@ func (l *Leg) present(d *due, now time.Time) {
 	d.screen = on
 	room, id := at.session.Room, at.session.Identity.ID
 	err := l.transport.rooms.SetScreen(room, id, on)
-	if !l.films() && err == nil { // a camera that was switched off stays so
-		err = l.transport.rooms.SetMedia(room, id, nil, &on)
+	if err == nil {
+		err = l.showMedia()
 	}
 	if err != nil {
 		l.log.Debug("slides could not be told", "error", err)

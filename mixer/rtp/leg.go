@@ -56,10 +56,11 @@ type Leg struct {
 	floor   *floor   // nil before slides were agreed on
 	order   []place  // m-lines as they stand in SDP
 	offered []offered
-	local   string // description that holds
-	kind    string // of it: "offer" or "answer"
-	seat    *seat  // nil: in no room
-	tmmbr   int    // bit/s that the other end takes now; 0: no bound
+	local   string  // description that holds
+	kind    string  // of it: "offer" or "answer"
+	seat    *seat   // nil: in no room
+	off     [2]bool // sound, pictures: switched off by who is at the other end
+	tmmbr   int     // bit/s that the other end takes now; 0: no bound
 }
 
 // role says which of a leg's m-lines one is.
@@ -275,7 +276,7 @@ func (l *Leg) attach(s mixer.Session) error {
 		l.source.wantKey()
 	}
 	l.fit()
-	l.showMedia()
+	l.noteMedia()
 	l.log.Info("leg is in a room", "room", s.Room, "participant", s.Identity.ID, "codecs", at.codecs)
 	return nil
 }
@@ -324,17 +325,41 @@ func (l *Leg) films() bool {
 	return a != nil && a.takes
 }
 
-// showMedia tells the room what the other end sends: without pictures its tile is its
-// name.
-func (l *Leg) showMedia() {
-	at := l.place()
+// Switch switches off or on what the other end sends, whatever it sends then, in
+// this room and in those to come; nil leaves as is.
+func (l *Leg) Switch(audio, video *bool) error {
+	l.mu.Lock()
+	for i, on := range []*bool{audio, video} {
+		if on != nil {
+			l.off[i] = !*on
+		}
+	}
+	l.mu.Unlock()
+	return l.showMedia()
+}
+
+// showMedia tells the room what the other end sends and does not want switched
+// off: without pictures its tile is its name.
+func (l *Leg) showMedia() error {
+	l.mu.Lock()
+	at, off := l.seat, l.off
+	l.mu.Unlock()
 	if at == nil || at.pub == nil {
-		return
+		return nil
 	}
 	a := l.agreedOn(soundLine)
-	audio, video := a != nil && a.takes, l.films() || l.source.showsSlides()
+	audio := a != nil && a.takes && !off[0]
+	video := l.films() && !off[1] || l.source.showsSlides()
 	if err := l.transport.rooms.SetMedia(at.session.Room, at.session.Identity.ID, &audio, &video); err != nil {
-		l.log.Debug("what is sent could not be told", "error", err)
+		return fmt.Errorf("what leg %s sends could not be told: %w", l.id[:8], err)
+	}
+	return nil
+}
+
+// noteMedia is showMedia for who cannot help it.
+func (l *Leg) noteMedia() {
+	if err := l.showMedia(); err != nil {
+		l.log.Debug("leg is leaving", "error", err)
 	}
 }
 
@@ -358,7 +383,7 @@ func (l *Leg) renegotiated() error {
 		return l.attach(s)
 	}
 	l.fit()
-	l.showMedia()
+	l.noteMedia()
 	l.source.wantKey()
 	l.wantPicture()
 	return nil

@@ -77,6 +77,20 @@ func TestTwoLegs(t *testing.T) {
 			eventually(t, "keyframe", func() bool { return ha.look(func() bool { return ha.keys > before }) })
 			eventually(t, "reports", func() bool { return la.Info().Audio.RTT > 0 && lb.Info().Audio.Lost == 0 })
 
+			// What is switched off stays so, over hold and in another room.
+			sends := func(sound, pictures bool) {
+				t.Helper()
+				if !hb.look(func() bool { return hb.media == [2]bool{sound, pictures} }) {
+					t.Errorf("the room was not told that sound is sent: %v, pictures: %v", sound, pictures)
+				}
+			}
+			sends(true, true)
+			no, yes := false, true
+			if err := lb.Switch(&no, nil); err != nil {
+				t.Error(err)
+			}
+			sends(false, true)
+
 			// Hold and resume.
 			held, err := lb.Update(strings.ReplaceAll(offer, "a=sendrecv", "a=sendonly"))
 			if err != nil || !strings.Contains(held, "a=recvonly") || !lb.Held() {
@@ -85,9 +99,11 @@ func TestTwoLegs(t *testing.T) {
 			if hb.look(func() bool { return hb.fit.Tier != -1 }) {
 				t.Error("pictures are made for who is on hold")
 			}
+			sends(false, true)
 			if _, err := lb.Update(offer); err != nil || lb.Held() {
 				t.Errorf("resume: %v", err)
 			}
+			sends(false, true)
 			// From room to room.
 			if err := lb.Attach(t.Context(), session("c")); err != nil {
 				t.Fatal(err)
@@ -95,6 +111,11 @@ func TestTwoLegs(t *testing.T) {
 			if lb.Info().Room != "c" || lb.ended() {
 				t.Errorf("%+v", lb.Info())
 			}
+			sends(false, true)
+			if err := lb.Switch(&yes, &no); err != nil {
+				t.Error(err)
+			}
+			sends(true, false)
 			// The room ends the one, goodbye the other.
 			hb.src.Close(mixer.ErrRemoved)
 			<-lb.Done()

@@ -194,8 +194,7 @@ func TestMenu(t *testing.T) {
 	to, contact := p.call("sip:demo@x", plainSDP)
 	soon(t, "in the room", func() bool { room, _ := l.wires.last().in(); return room != "" })
 	w := l.wires.last()
-	_, who := w.in()
-	muted := func() bool { l.rooms.mu.Lock(); defer l.rooms.mu.Unlock(); return l.rooms.muted[who.ID] }
+	muted := func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.off[0] }
 	for _, k := range "7*1" {
 		w.digits <- k
 	}

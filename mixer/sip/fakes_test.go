@@ -192,6 +192,7 @@ type wire struct {
 	offers   []string
 	held     bool
 	refresh  int
+	off      [2]bool // sound, pictures
 }
 
 const plainSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -233,6 +234,16 @@ func (l *wire) Enter(room string, who mixer.Identity) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.room, l.who = room, who
+	return nil
+}
+func (l *wire) Switch(audio, video *bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, on := range []*bool{audio, video} {
+		if on != nil {
+			l.off[i] = !*on
+		}
+	}
 	return nil
 }
 func (l *wire) Figures() LegFigures   { return LegFigures{Audio: "PCMU", Received: 7} }

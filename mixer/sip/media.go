@@ -55,6 +55,9 @@ type Leg interface {
 	// Enter makes the leg a participant of a room. Before, and after Leave, it
 	// hears what is played only.
 	Enter(room string, who mixer.Identity) error
+	// Switch switches off or on, in whatever room the leg is, what its peer sends;
+	// nil leaves as is. It outlasts hold and other agreements.
+	Switch(audio, video *bool) error
 	// Figures are for the call's record.
 	Figures() LegFigures
 	// Done is closed when the leg has ended by itself: its peer fell silent, or the

@@ -86,14 +86,14 @@ func (c *call) command(a Action) (prompt, error) {
 	switch a {
 	case Mute:
 		on := c.menu.muted
-		err := rooms.SetMedia(v.Room, v.Identity, &on, nil)
+		err := c.switchMedia(v, &on, nil)
 		if err == nil {
 			c.menu.muted = !on
 		}
 		return pick(on, promptUnmuted, promptMuted), err
 	case Camera:
 		on := c.menu.hidden
-		err := rooms.SetMedia(v.Room, v.Identity, nil, &on)
+		err := c.switchMedia(v, nil, &on)
 		if err == nil {
 			c.menu.hidden = !on
 		}
@@ -120,6 +120,15 @@ func (c *call) command(a Action) (prompt, error) {
 		return promptAllMuted, c.muteOthers(v, state)
 	}
 	return "", fmt.Errorf("%q is no command", a)
+}
+
+// switchMedia switches the caller's own sound or camera. A leg does it itself, for
+// it knows as well whether any come; a browser's call has none.
+func (c *call) switchMedia(v mixer.Call, audio, video *bool) error {
+	if c.leg != nil {
+		return c.leg.Switch(audio, video)
+	}
+	return c.e.rooms.SetMedia(v.Room, v.Identity, audio, video)
 }
 
 func pick(yes bool, a, b prompt) prompt {

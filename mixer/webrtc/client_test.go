@@ -148,9 +148,16 @@ func newClient(t testing.TB, cfg clientConfig) *client {
 func (c *client) close() { _ = c.pc.GracefulClose() }
 
 // offer returns a gathered offer.
-func (c *client) offer() string {
+func (c *client) offer() string { return c.gathered(nil) }
+
+// restart returns one with other ICE credentials.
+func (c *client) restart() string {
+	return c.gathered(&webrtc.OfferOptions{ICERestart: true})
+}
+
+func (c *client) gathered(how *webrtc.OfferOptions) string {
 	c.t.Helper()
-	o, err := c.pc.CreateOffer(nil)
+	o, err := c.pc.CreateOffer(how)
 	if err != nil {
 		c.t.Fatal(err)
 	}

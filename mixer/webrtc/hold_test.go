@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/webrtc/v3"
-
 	"mixdown/mixer"
 )
 
@@ -83,16 +81,7 @@ func TestReofferRestart(t *testing.T) {
 		return u
 	}
 	before := ufrag(c.pc.LocalDescription().SDP)
-	o, err := c.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gathered := webrtc.GatheringCompletePromise(c.pc)
-	if err := c.pc.SetLocalDescription(o); err != nil {
-		t.Fatal(err)
-	}
-	<-gathered
-	again := c.pc.LocalDescription().SDP
+	again := c.restart()
 	if ufrag(again) == before {
 		t.Fatal("the client did not restart ICE")
 	}

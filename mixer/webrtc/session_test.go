@@ -128,17 +128,9 @@ func TestRestart(t *testing.T) {
 	c.join(tr, publisher)
 	pub := wait(t, rooms.pubs, "publication")
 
-	o, err := c.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gathered := webrtc.GatheringCompletePromise(c.pc)
-	if err := c.pc.SetLocalDescription(o); err != nil {
-		t.Fatal(err)
-	}
-	<-gathered
+	again := c.restart()
 	var frag strings.Builder
-	for _, l := range strings.Split(c.pc.LocalDescription().SDP, "\r\n") {
+	for _, l := range strings.Split(again, "\r\n") {
 		if strings.HasPrefix(l, "a=ice-ufrag") || strings.HasPrefix(l, "a=ice-pwd") || strings.HasPrefix(l, "a=candidate") {
 			frag.WriteString(l + "\r\n")
 		}
