@@ -1,4 +1,5 @@
-// Package yuv scales and converts I420 pictures with libyuv. Every function
+// Package yuv scales and converts I420 pictures with libyuv, and by ratios that
+// libyuv has no vectors for with its own. Every function
 // checks the planes it is given before C sees them: a frame that lies about its
 // size is an error, never damaged memory.
 package yuv
@@ -9,10 +10,13 @@ package yuv
 #include <stdint.h>
 #include <stdlib.h>
 #include <libyuv.h>
+#include "bilinear.h"
 
-typedef struct { uint8_t *y, *u, *v; int ys, uvs, w, h; } picture;
-
+// scale leaves to libyuv what it has vectors for.
 static int scale(picture s, picture d) {
+	int same = s.w == d.w && s.h == d.h, half = s.w == 2 * d.w && s.h == 2 * d.h, most = 3 * s.w == 4 * d.w && 3 * s.h == 4 * d.h;
+	if (!same && !half && !most && bilinear(s, d))
+		return 0;
 	return I420Scale(s.y, s.ys, s.u, s.uvs, s.v, s.uvs, s.w, s.h,
 		d.y, d.ys, d.u, d.uvs, d.v, d.uvs, d.w, d.h, kFilterBox);
 }

@@ -132,6 +132,55 @@ func TestScaleAgainstArea(t *testing.T) {
 	}
 }
 
+// Between 1/2 and 1 every sample is what lies at its middle, between four of the
+// source's; of any size and from anywhere, and nothing beside it is touched.
+func TestScaleIsBilinear(t *testing.T) {
+	src := scene(t, 640, 360)
+	for _, c := range [][6]int{ // from x, y, w, h to w, h
+		{0, 0, 640, 360, 424, 236}, {0, 0, 640, 360, 322, 181}, {0, 0, 320, 180, 252, 140}, {0, 0, 320, 180, 319, 179},
+		{32, 18, 606, 342, 401, 299}, {600, 340, 40, 20, 25, 11}, {0, 0, 640, 360, 638, 358}, {2, 2, 17, 9, 9, 5},
+		{0, 0, 101, 101, 51, 51}, {100, 100, 33, 77, 32, 40}, {0, 0, 640, 200, 640, 120}, {0, 0, 640, 200, 333, 200},
+	} {
+		sx, sy, sw, sh, dw, dh := c[0], c[1], c[2], c[3], c[4], c[5]
+		dst := codec.NewFrame(700, 400)
+		dst.Fill(7, 7, 7)
+		if err := Scale(dst, 4, 6, dw, dh, src, sx, sy, sw, sh); err != nil {
+			t.Fatal(err)
+		}
+		half := func(v int) int { return (v + 1) / 2 }
+		check := func(name string, s []byte, ss, sx, sy, sw, sh int, d []byte, ds, dx, dy, dw, dh, w, h int) {
+			t.Helper()
+			middle := func(i, from, to int) (int, int, float64) {
+				x := math.Max(0, (float64(i)+.5)*float64(from)/float64(to)-.5)
+				at := min(int(x), from-1)
+				return at, min(at+1, from-1), x - float64(at)
+			}
+			for y := range h {
+				for x := range w {
+					got := float64(d[y*ds+x])
+					if x < dx || x >= dx+dw || y < dy || y >= dy+dh {
+						if got != 7 {
+							t.Fatalf("%v %s: %d,%d outside of the place was written", c, name, x, y)
+						}
+						continue
+					}
+					x0, x1, fx := middle(x-dx, sw, dw)
+					y0, y1, fy := middle(y-dy, sh, dh)
+					at := func(x, y int) float64 { return float64(s[(sy+y)*ss+sx+x]) }
+					want := (1-fy)*((1-fx)*at(x0, y0)+fx*at(x1, y0)) + fy*((1-fx)*at(x0, y1)+fx*at(x1, y1))
+					if math.Abs(got-want) > 3 {
+						t.Fatalf("%v %s: %d,%d is %v, want %.1f", c, name, x-dx, y-dy, got, want)
+					}
+				}
+			}
+		}
+		check("y", src.Y, src.YStride, sx, sy, sw, sh, dst.Y, dst.YStride, 4, 6, dw, dh, 700, 400)
+		check("u", src.U, src.UVStride, sx/2, sy/2, half(sw), half(sh), dst.U, dst.UVStride, 2, 3, half(dw), half(dh), 350, 200)
+		check("v", src.V, src.UVStride, sx/2, sy/2, half(sw), half(sh), dst.V, dst.UVStride, 2, 3, half(dw), half(dh), 350, 200)
+		dst.Release()
+	}
+}
+
 func TestScaleFullRange(t *testing.T) {
 	src := codec.NewFrame(64, 64)
 	defer src.Release()
