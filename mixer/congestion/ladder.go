@@ -218,14 +218,16 @@ func (l *Ladder) Useful(e Estimate) int {
 
 func (l *Ladder) need(t int) int { return l.rungs.Tiers[t].Wire(l.rungs.Tiers[t].top()) * 4 / 3 }
 
-// cheap is the tone that leaves enough of a rate to pictures.
+// cheap is the tone that leaves enough of a rate to pictures. The best one, of which
+// nearly half is headers, is for what they leave: a better tier is more.
 func (l *Ladder) cheap(rate float64) int {
-	for i, t := range l.rungs.Tones {
-		if float64(t.Wire()) <= soundShare*rate {
+	last := len(l.rungs.Tones) - 1
+	for i := min(1, last); i < last; i++ {
+		if float64(l.rungs.Tones[i].Wire()) <= soundShare*rate {
 			return i
 		}
 	}
-	return len(l.rungs.Tones) - 1
+	return last
 }
 
 // fit is the best tier that a budget carries with all its layers, or -1.
