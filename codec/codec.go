@@ -141,6 +141,12 @@ type LossSetter interface {
 	SetLoss(share float64) error
 }
 
+// DTXSetter is a sound encoder that can make next to nothing of silence.
+type DTXSetter interface {
+	// SetDTX begins or ends that, from the next frame on.
+	SetDTX(on bool) error
+}
+
 // AudioFormat is the shape of PCM: interleaved 16-bit samples.
 type AudioFormat struct {
 	Rate     int // Hz

@@ -139,12 +139,13 @@ type Tone struct {
 // DefaultTones are for speech. A packet's headers take 12.8 kbit/s at 40 ms, and
 // at 20 ms more than all but the first one's speech. Opus puts no repair into
 // packets of 60 ms below 18 kbit/s, and takes a third less than it is told there.
+// Below 11 kbit/s it gives up half of its bandwidth.
 func DefaultTones() []Tone {
 	return []Tone{
 		{32_000, 20 * time.Millisecond},
 		{24_000, 40 * time.Millisecond},
 		{20_000, 60 * time.Millisecond},
-		{12_000, 60 * time.Millisecond},
+		{11_000, 60 * time.Millisecond},
 	}
 }
 

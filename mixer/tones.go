@@ -100,11 +100,36 @@ type soundEncoder struct {
 	pcm    []int16   // of the packet that is being filled
 	begun  time.Time // where it begins
 	fed    int       // ticks it has coded
+	saves  bool      // its packets are not sent in silence
+	silent bool      // what it is filling is
+	quiet  bool      // the last packet was of silence
 }
 
 // warmTicks is how much an encoder has to have coded before a listener of another
 // one changes over to it: what it remembers is then what that listener heard.
 const warmTicks = 10
+
+// In silence packets so long are not sent: on the links that they are for, what
+// stands in a queue has no other time to empty. An encoder says so by packets of one
+// or two bytes (RFC 7587, section 3.1.3). The first of them goes out, as browsers' own
+// do: it tells the decoder to make noise by itself, where without it it would stretch
+// the last word. What is silence is not left to the encoder, which takes a steady
+// tone for it: where nobody is open the mix is nothing at all.
+const (
+	quietPacket = 3 * soundTick
+	quietSize   = 2
+)
+
+// hush tells the encoder whether it may save what it has of a packet.
+func (e *soundEncoder) hush() error {
+	set, ok := e.enc.(codec.DTXSetter)
+	silent := e.saves && ok && !slices.ContainsFunc(e.pcm, func(v int16) bool { return v != 0 })
+	if silent == e.silent {
+		return nil
+	}
+	e.silent = silent
+	return set.SetDTX(silent)
+}
 
 // length is how many ticks a packet of that key has. All packets of one length begin in
 // the same tick, so that listeners can change over where one ends.
@@ -250,7 +275,7 @@ func (s *soundClock) open(k soundKey) *soundEncoder {
 		return nil
 	}
 	s.encoders.Add(1)
-	return &soundEncoder{key: k, stream: s.room.server.streams.Add(1), enc: enc, ticks: s.length(k)}
+	return &soundEncoder{key: k, stream: s.room.server.streams.Add(1), enc: enc, ticks: s.length(k), saves: tone.Packet >= quietPacket && k.tone != constant}
 }
 
 func (s *soundClock) drop(e **soundEncoder) {
@@ -274,11 +299,18 @@ func (s *soundClock) encode(e *soundEncoder, pcm []int16, now time.Time, to func
 	if len(e.pcm) < e.ticks*len(pcm) {
 		return
 	}
+	if err := e.hush(); err != nil {
+		s.room.logNow("sound", err)
+	}
 	coded, err := e.enc.Encode(e.pcm)
 	e.pcm = e.pcm[:0]
 	e.fed += e.ticks
 	if err != nil {
 		s.room.logNow("sound", err)
+		return
+	}
+	was := e.quiet
+	if e.quiet = e.silent && len(coded) <= quietSize; e.quiet && was {
 		return
 	}
 	p := &Packet{

@@ -81,6 +81,53 @@ func TestTones(t *testing.T) {
 	})
 }
 
+// In silence next to nothing goes out at the tones of weak links, a steady tone is
+// none, and what begins then is heard from its beginning.
+func TestSilenceIsNotSent(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		var rates [4]int
+		var all []*screen
+		for tone := range 4 {
+			v := newScreen(t, "opus")
+			sub, err := s.Subscribe(t.Context(), "a", Identity{ID: fmt.Sprint(tone)}, v, Want{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub.Fit(Fit{Tone: tone})
+			all = append(all, v)
+			t.Cleanup(v.release)
+			defer sub.Close()
+		}
+		time.Sleep(3 * time.Second)
+		for _, v := range all {
+			v.tell()
+		}
+		time.Sleep(4 * time.Second)
+		for tone, v := range all {
+			_, holes, bytes := v.tell()
+			rates[tone] = bytes * 8 / 4
+			if quiet := DefaultTones()[tone].Packet >= quietPacket; quiet != (holes > 0) || quiet && rates[tone] > 1000 || rates[tone] == 0 {
+				t.Errorf("tone %d: %d bit/s in silence, %d holes", tone, rates[tone], holes)
+			}
+		}
+		talker := join(t, s, "r", red, 500, "slides")
+		time.Sleep(time.Second)
+		for _, v := range all {
+			v.tell()
+		}
+		time.Sleep(4 * time.Second)
+		for tone, v := range all {
+			if _, holes, bytes := v.tell(); holes > 0 || bytes*8/4 < DefaultTones()[tone].Bitrate/2 {
+				t.Errorf("tone %d: %d holes in a steady tone, %d bit/s", tone, holes, bytes*8/4)
+			}
+			if level := codectest.ToneLevel(v.heard(9600), soundRate, 500); level < -35 {
+				t.Errorf("tone %d: the talker is at %.1f dB", tone, level)
+			}
+		}
+		talker.leave()
+	})
+}
+
 // While everybody's link changes all the time nothing is missing or doubled.
 func TestTonesChangeWithoutHoles(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {

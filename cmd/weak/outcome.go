@@ -46,7 +46,9 @@ type Person struct {
 	Freezes   Figure  `json:"freezes"`   // freezeCount of getStats
 	FrozenS   Figure  `json:"frozen_s"`  // totalFreezesDuration, s
 	Plis      Figure  `json:"plis"`      // requests for keyframes that it sent, a minute
-	JitterMS  Figure  `json:"jitter_ms"` // mean delay of the sound's jitter buffer since the start
+	JitterMS  Figure  `json:"jitter_ms"` // mean delay of the sound's jitter buffer
+	TargetMS  Figure  `json:"target_ms"` // what it meant to be
+	LeastMS   Figure  `json:"least_ms"`  // and what it would have been for the network's sake alone
 	RTT       Figure  `json:"rtt_ms"`
 	SentKbps  Figure  `json:"sent_kbps"` // by getStats
 	GotKbps   Figure  `json:"got_kbps"`
@@ -63,11 +65,25 @@ type Lane struct {
 	WaitP50 Figure `json:"wait_p50"`
 	WaitP95 Figure `json:"wait_p95"` // ms before the link was free
 	WaitMax Figure `json:"wait_max"`
+	// Of what was offered, kb/s. Media over TCP are of TCP.
+	Sound    Figure `json:"sound"`
+	Pictures Figure `json:"pictures"`
+	RTCP     Figure `json:"rtcp"`
+	TCP      Figure `json:"tcp"`
+	Rest     Figure `json:"rest"` // ICE's checks, DTLS
 }
 
 // lane sums up counters over seconds at a rate, bit/s, that may be 0.
 func lane(c link.Counters, seconds, bits float64) Lane {
+	of := func(kinds ...link.Kind) Figure {
+		sum := int64(0)
+		for _, k := range kinds {
+			sum += c.Of[k]
+		}
+		return ratio(float64(sum)*8/1000, seconds)
+	}
 	return Lane{
+		Sound: of(link.Sound), Pictures: of(link.Pictures), RTCP: of(link.RTCP), TCP: of(link.TCP), Rest: of(link.STUN, link.DTLS, link.Other),
 		Kbps:    ratio(float64(c.InBytes)*8/1000, seconds),
 		Carried: ratio(float64(c.OutBytes)*8/1000, seconds),
 		Offered: ratio(float64(c.InBytes)*8, bits),

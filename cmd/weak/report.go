@@ -141,6 +141,17 @@ func markdown(all []measured, note string) string {
 			show(o.Down.WaitP50, 0), show(o.Down.WaitP95, 0), show(o.Down.WaitMax, 0), show(o.Up.Carried, 0), show(100*o.HeardConcealed, 1), show(100*o.Heard.Gaps, 1),
 			show(o.Strong.Picture.FPS, 1), show(o.Strong.Keyframes, 1), show(100*o.Strong.Sound.Concealed, 2), show(o.Cores, 2))
 	}
+	line("")
+	line("What was offered, kb/s. Media without UDP are of TCP; the rest is ICE's checks and DTLS.")
+	line("")
+	line("| link | down: sound | pictures | RTCP | TCP | rest | up: sound | pictures | RTCP | TCP | rest | sound's buffer, ms |")
+	line("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, m := range all {
+		o := m.middle
+		d, u := o.Down, o.Up
+		line("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", m.row.Title, show(d.Sound, 1), show(d.Pictures, 1), show(d.RTCP, 1), show(d.TCP, 1), show(d.Rest, 1),
+			show(u.Sound, 1), show(u.Pictures, 1), show(u.RTCP, 1), show(u.TCP, 1), show(u.Rest, 1), show(o.Weak.JitterMS, 0))
+	}
 	for _, m := range all {
 		line("")
 		line("## %s", m.row.Title)

@@ -86,8 +86,10 @@ func (o *Outcome) line() string {
 		return "FAILED: " + o.Failed
 	}
 	p, s := o.Weak.Picture, o.Weak.Sound
-	return fmt.Sprintf("%.1f pictures/s, longest freeze %.1f s, age p95 %.1f s, concealed %.1f %%, gap %.0f ms, mouth to ear %.0f ms, sent %.0f kb/s, dropped %.1f %%, queue p95 %.0f ms",
-		p.FPS, p.LongestFreeze, p.AgeP95, 100*s.Concealed, s.LongestGap, s.DelayP50, o.Down.Kbps, 100*o.Down.Dropped, o.Down.WaitP95)
+	d := o.Down
+	return fmt.Sprintf("%.1f pictures/s, longest freeze %.1f s, age p95 %.1f s, concealed %.1f %%, gap %.0f ms, mouth to ear %.0f ms, sent %.0f kb/s (sound %.1f, pictures %.1f, RTCP %.1f, TCP %.1f, rest %.1f), dropped %.1f %%, queue p50 %.0f p95 %.0f ms, buffer %.0f of %.0f, %.0f ms",
+		p.FPS, p.LongestFreeze, p.AgeP95, 100*s.Concealed, s.LongestGap, s.DelayP50, d.Kbps, d.Sound, d.Pictures, d.RTCP, d.TCP, d.Rest, 100*d.Dropped, d.WaitP50, d.WaitP95,
+		o.Weak.JitterMS, o.Weak.TargetMS, o.Weak.LeastMS)
 }
 
 // Bar codes and tones of the browsers; both lie off the bots'.
@@ -124,7 +126,10 @@ type stat struct {
 		Samples   float64 `json:"samples"`
 		Concealed float64 `json:"concealed"`
 		Silent    float64 `json:"silent"`
-		Delay     float64 `json:"delay"`
+		Delay     float64 `json:"delay"` // s, of all samples that came out of the buffer, added up
+		Target    float64 `json:"target"`
+		Least     float64 `json:"least"`
+		Emitted   float64 `json:"emitted"` // samples
 	} `json:"audio"`
 	VideoOut struct {
 		Bytes float64 `json:"bytes"`
@@ -555,7 +560,7 @@ func lastTone(raw [][]float64) (out [][]float64) {
 // person turns one browser's side into figures.
 func person(t taken, e eye, speakers []speaker, w window) Person {
 	p := Person{Picture: e.look(shots(t.Frames), w), Sound: listen(t.Sounds, speakers, w)}
-	p.Keyframes, p.Freezes, p.FrozenS, p.Plis, p.JitterMS, p.RTT, p.SentKbps, p.GotKbps, p.VideoKbps = none, none, none, none, none, none, none, none, none
+	p.Keyframes, p.Freezes, p.FrozenS, p.Plis, p.JitterMS, p.TargetMS, p.LeastMS, p.RTT, p.SentKbps, p.GotKbps, p.VideoKbps = none, none, none, none, none, none, none, none, none, none, none
 	var in []stat
 	for _, x := range t.Stats {
 		if x.T >= w.from && x.T <= w.to {
@@ -570,7 +575,10 @@ func person(t taken, e eye, speakers []speaker, w window) Person {
 	p.Sound.Concealed = ratio(b.Audio.Concealed-b.Audio.Silent-a.Audio.Concealed+a.Audio.Silent, b.Audio.Samples-a.Audio.Samples)
 	p.Keyframes, p.Plis = Figure((b.Video.Keyframes-a.Video.Keyframes)*60/seconds), Figure((b.Video.Plis-a.Video.Plis)*60/seconds)
 	p.Freezes, p.FrozenS = Figure(b.Video.Freezes-a.Video.Freezes), Figure(b.Video.Frozen-a.Video.Frozen)
-	p.JitterMS = Figure(1000 * b.Audio.Delay)
+	emitted := b.Audio.Emitted - a.Audio.Emitted
+	p.JitterMS = ratio(1000*(b.Audio.Delay-a.Audio.Delay), emitted)
+	p.TargetMS = ratio(1000*(b.Audio.Target-a.Audio.Target), emitted)
+	p.LeastMS = ratio(1000*(b.Audio.Least-a.Audio.Least), emitted)
 	p.SentKbps = Figure((b.VideoOut.Bytes + b.AudioOut.Bytes - a.VideoOut.Bytes - a.AudioOut.Bytes) * 8 / 1000 / seconds)
 	p.GotKbps = Figure((b.Video.Bytes + b.Audio.Bytes - a.Video.Bytes - a.Audio.Bytes) * 8 / 1000 / seconds)
 	p.VideoKbps = Figure((b.Video.Bytes - a.Video.Bytes) * 8 / 1000 / seconds)

@@ -10,13 +10,14 @@ import (
 	"mixdown/codec"
 )
 
-// Encoder is a codec.AudioEncoder, codec.BitrateSetter, codec.LossSetter and
-// codec.Follower.
+// Encoder is a codec.AudioEncoder, codec.BitrateSetter, codec.LossSetter,
+// codec.DTXSetter and codec.Follower.
 type Encoder struct {
 	enc    *libopus.Encoder
 	format codec.AudioFormat
 	values int // in one frame, over all channels
 	buf    []byte
+	dtx    bool
 }
 
 // NewEncoder opens an encoder for speech. Its rate is 8, 12, 16, 24 or 48 kHz,
@@ -47,8 +48,8 @@ func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
 	if err := enc.SetInBandFEC(cfg.FEC); err != nil {
 		return nil, fmt.Errorf("opus encoder: in-band repair: %w", err)
 	}
-	if err := enc.SetDTX(cfg.DTX); err != nil {
-		return nil, fmt.Errorf("opus encoder: silence suppression: %w", err)
+	if err := e.SetDTX(cfg.DTX); err != nil {
+		return nil, err
 	}
 	if err := e.SetLoss(cfg.Loss); err != nil {
 		return nil, err
@@ -102,6 +103,19 @@ func (e *Encoder) SetLoss(share float64) error {
 	if err := e.enc.SetPacketLossPerc(int(math.Ceil(share * 100))); err != nil {
 		return fmt.Errorf("opus encoder: loss %v: %w", share, err)
 	}
+	return nil
+}
+
+// SetDTX begins or ends making next to nothing of what is taken for silence:
+// the encoder takes a steady tone for it, too.
+func (e *Encoder) SetDTX(on bool) error {
+	if e.enc == nil {
+		return errClosed
+	}
+	if err := e.enc.SetDTX(on); err != nil {
+		return fmt.Errorf("opus encoder: silence suppression: %w", err)
+	}
+	e.dtx = on
 	return nil
 }
 

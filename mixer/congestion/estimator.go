@@ -33,6 +33,7 @@ const (
 	surely        = 15
 	busyWindow    = 600 * time.Millisecond
 	lossWindow    = 2 * time.Second
+	pauseLeast    = 100 * time.Millisecond  // without a packet is one in which the queue falls
 	foreign       = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
 )
 
@@ -69,6 +70,7 @@ type Estimator struct {
 	silence  bool
 
 	queue     time.Duration // standing in the link, newest known
+	last      time.Duration // when the newest packet of all was
 	drain     bool          // until it is gone
 	congested time.Duration // when the link was overused last
 	lowered   time.Duration // when the estimate was by a queue last,
@@ -104,6 +106,7 @@ func (e *Estimator) since(now time.Time) time.Duration {
 // the client sends no transport-wide feedback) and its size on the wire.
 func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 	now := e.since(at)
+	e.queue, e.last = e.standing(now), now
 	e.coarse.bytes += int64(size)
 	id := e.prober.sent(size, now)
 	e.flight.add(seq, packet{at: now, size: int32(size), probe: id})
@@ -115,6 +118,7 @@ func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 // Reports takes what feedback says.
 func (e *Estimator) Reports(reports []Report, at time.Time) {
 	now := e.since(at)
+	e.coarse.on = false // there is better, if late
 	var newest *packet
 	for _, r := range reports {
 		n := e.flight.unwrap(r.Seq)
@@ -159,6 +163,15 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	e.judge(now)
 }
 
+// standing is what is left of the queue that was measured: where nothing is
+// sent nothing is measured either, and ours empties.
+func (e *Estimator) standing(now time.Duration) time.Duration {
+	if pause := now - e.last; pause > pauseLeast {
+		return max(0, e.queue-pause)
+	}
+	return e.queue
+}
+
 // low and high are the queues below which a link counts as idle and above which
 // as overused. A large packet of our own is not a queue.
 func (e *Estimator) low() time.Duration { return lowQueue + e.serial(300) }
@@ -183,6 +196,10 @@ func (e *Estimator) judge(now time.Duration) {
 		high += probeQueue // a queue of the probe's own making
 	}
 	switch {
+	case !e.prober.tried && v.queue > e.high()+probeQueue && v.rate > 0 && v.rate < e.rate:
+		// Nothing is known yet but this.
+		e.overused(now)
+		e.lower(v, now)
 	case v.queue > high && (v.before == never || v.queue >= v.before-5*time.Millisecond):
 		e.overused(now)
 		e.lower(v, now)
@@ -370,15 +387,15 @@ type Estimate struct {
 func (e *Estimator) Estimate(at time.Time) Estimate {
 	now := e.since(at)
 	out := Estimate{
-		Rate: int(e.rate), Loss: e.loss.recent, Queue: e.queue, RoundTrip: e.RoundTrip(),
+		Rate: int(e.rate), Loss: e.loss.recent, Queue: e.standing(now), RoundTrip: e.RoundTrip(),
 		Congested: now-e.congested < time.Second, Rising: e.rising > 0 && now-e.rising < 700*time.Millisecond, Known: e.prober.tried || e.coarse.on,
 	}
 	pace := e.rate * overPace
 	if e.rate < slowPace {
 		pace = max(e.rate-besides, 0.7*e.rate)
 	}
-	if e.drain || e.queue > e.low() {
-		pace = e.rate * max(0, 1-float64(max(0, e.queue-e.low()/2))/float64(drainTime))
+	if e.drain || out.Queue > e.low() {
+		pace = e.rate * max(0, 1-float64(max(0, out.Queue-e.low()/2))/float64(drainTime))
 	}
 	switch late := e.overdue(now); {
 	case late > 500*time.Millisecond:
@@ -418,7 +435,7 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 func (e *Estimator) Probe(want int, at time.Time) (Cluster, bool) {
 	now := e.since(at)
 	want = min(want, e.limits.Max)
-	if float64(want) <= e.rate || e.drain || e.queue > e.low() || e.overdue(now) > 0 {
+	if float64(want) <= e.rate || e.drain || e.standing(now) > e.low() || e.overdue(now) > 0 {
 		return Cluster{}, false
 	}
 	c, ok := e.prober.begin(want, e.rate, e.coarse.on, now)

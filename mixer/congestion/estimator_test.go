@@ -170,3 +170,49 @@ func TestREMB(t *testing.T) {
 		t.Fatalf("rate %d though nothing was sent", got)
 	}
 }
+
+// A client whose feedback comes late is taken for one that sends reports only, and
+// no longer than that: otherwise it is probed for seconds with what its link does
+// not carry.
+func TestLateFeedbackEndsReports(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	at := func(n int) time.Time { return origin.Add(time.Duration(n) * 20 * time.Millisecond) }
+	for i := range 50 {
+		e.Sent(uint16(i), 200, at(i))
+	}
+	e.ReceiverReport(0, 700*time.Millisecond, at(50))
+	if got := e.Estimate(at(50)); got.RoundTrip != 700*time.Millisecond {
+		t.Errorf("round trip by reports: %v", got.RoundTrip)
+	}
+	var reports []Report
+	for i := range 50 {
+		reports = append(reports, Report{uint16(i), true, time.Duration(i)*20*time.Millisecond + 300*time.Millisecond})
+	}
+	e.Reports(reports, at(80))
+	if got := e.Estimate(at(80)); got.RoundTrip != 31*20*time.Millisecond {
+		t.Errorf("round trip by feedback: %v", got.RoundTrip)
+	}
+}
+
+// What is known of a queue is old when nothing has been sent for a while.
+func TestQueueEmptiesInSilence(t *testing.T) {
+	e := NewEstimator(DefaultLimits())
+	at := func(n int) time.Time { return origin.Add(time.Duration(n) * 20 * time.Millisecond) }
+	var reports []Report
+	for i := range 50 {
+		e.Sent(uint16(i), 500, at(i)) // 200 kbit/s into 100
+		reports = append(reports, Report{uint16(i), true, time.Duration(i)*40*time.Millisecond + 100*time.Millisecond})
+	}
+	e.Reports(reports, at(60))
+	full := e.Estimate(at(50)).Queue
+	if full < 700*time.Millisecond {
+		t.Fatalf("queue of %v", full)
+	}
+	if got := e.Estimate(at(70)).Queue; got > full-300*time.Millisecond {
+		t.Errorf("after 400 ms of nothing %v of %v", got, full)
+	}
+	e.Sent(50, 100, at(150))
+	if got := e.Estimate(at(150)); got.Queue != 0 || got.Pace == 0 {
+		t.Errorf("after two seconds of nothing: %+v", got)
+	}
+}

@@ -64,7 +64,7 @@ func DefaultRungs(layers []float64) Rungs {
 			{32_000, 20 * time.Millisecond},
 			{24_000, 40 * time.Millisecond},
 			{20_000, 60 * time.Millisecond},
-			{12_000, 60 * time.Millisecond},
+			{11_000, 60 * time.Millisecond},
 		},
 		FECLoss: []float64{0, 0.1, 0.2},
 	}
@@ -267,7 +267,7 @@ func (l *Ladder) Step(e Estimate, waiting time.Duration, now time.Time) Choice {
 	if l.low > 0 {
 		rate = min(rate, float64(l.low))
 	}
-	if e.Known || now.Sub(l.begun) > 2*time.Second {
+	if e.Known || now.Sub(l.begun) > 2*time.Second && !e.Silent {
 		l.picture(rate, e, waiting, now)
 		l.sound(rate, e, now)
 	}

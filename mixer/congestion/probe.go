@@ -56,10 +56,10 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 		return Cluster{}, false
 	}
 	growth := probeGrowth
-	switch {
-	case !p.failed:
+	switch little := rate < probeSlow*6/10; {
+	case !p.failed && !little:
 		growth = probeStart
-	case rate < 60_000:
+	case p.failed && little:
 		growth = 1.6
 	}
 	if coarse {

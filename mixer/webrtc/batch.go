@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/pion/rtp"
@@ -245,9 +246,12 @@ func enlarge(c *net.UDPConn, log *slog.Logger, tell bool) {
 }
 
 // WriteTo implements net.PacketConn. Media waits for its batch to be full or
-// flushed, all else goes at once.
+// flushed, all else goes at once; handshakes are not repeated without pause.
 func (s *udpSocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	a, ok := to.(*net.UDPAddr)
+	if ok && len(p) > 0 && p[0] == recordHandshake && !s.flights.admit(p, a.AddrPort(), time.Now()) {
+		return len(p), nil
+	}
 	if !ok || !media(p) || a.Zone != "" || len(p) > messageBytes {
 		return s.UDPConn.WriteTo(p, to)
 	}

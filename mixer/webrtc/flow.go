@@ -80,8 +80,11 @@ func (p *peer) feedbackEvery() time.Duration {
 	s := p.sink
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.flow.governs || !s.flow.estimate.Known {
+	switch {
+	case !s.flow.governs:
 		return feedbackEvery
+	case !s.flow.estimate.Known:
+		return feedbackFirst
 	}
 	every := time.Duration(size / (feedbackShare * float64(s.flow.estimate.Rate)) * float64(time.Second))
 	return min(max(every, feedbackEvery), feedbackLeast)
@@ -182,6 +185,9 @@ func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 
 // inStep reports whether the client is to know when pictures were made.
 func (f *flow) inStep() bool {
+	if f.governs && f.choice.Tier < 0 {
+		return f.stepped // it is not known yet what they will be, and a slow link rises, too
+	}
 	below := f.governs && f.choice.Tier > f.link.Best()
 	f.stepped = f.stepped || !below || f.link.FPS(f.choice.Tier) >= stepFPS && f.estimate.Loss < stepLoss
 	return f.stepped

@@ -117,6 +117,7 @@ type udpSocket struct {
 	batch *batch // of media to go out
 	in    *inwards
 
+	flights flights
 	scratch [maxDatagram]byte // of the one goroutine that reads
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	tickEvery     = 20 * time.Millisecond  // holes, requests
 	feedbackEvery = 100 * time.Millisecond // transport-wide feedback,
+	feedbackFirst = 250 * time.Millisecond // to a receiver whose link is not known yet,
 	feedbackLeast = 700 * time.Millisecond // and on a link of little rate
 	feedbackShare = 0.03                   // of it may it take
 	keyEvery      = 500 * time.Millisecond // keyframe requests,

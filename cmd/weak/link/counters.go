@@ -21,6 +21,8 @@ type Counters struct {
 	Cut         int64 `json:"cut"`          // during outages
 	Waiting     int   `json:"waiting"`      // bytes in the queue now
 
+	Of [kinds]int64 `json:"of"` // InBytes by Kind
+
 	waits [waitBins]int32 // packets by ms between arrival and the start of sending
 }
 
@@ -36,6 +38,9 @@ func (c Counters) Since(before Counters) Counters {
 	c.Dropped -= before.Dropped
 	c.Blocked -= before.Blocked
 	c.Cut -= before.Cut
+	for i := range c.Of {
+		c.Of[i] -= before.Of[i]
+	}
 	for i := range c.waits {
 		c.waits[i] -= before.waits[i]
 	}
@@ -74,6 +79,9 @@ func (c Counters) Plus(other Counters) Counters {
 	c.Dropped += other.Dropped
 	c.Blocked += other.Blocked
 	c.Cut += other.Cut
+	for i := range c.Of {
+		c.Of[i] += other.Of[i]
+	}
 	for i := range c.waits {
 		c.waits[i] += other.waits[i]
 	}

@@ -74,6 +74,7 @@ func (s *Shaper) Push(now time.Time, packet []byte) {
 	c := &s.counters
 	c.InPackets++
 	c.InBytes += int64(len(packet))
+	c.Of[kindOf(packet)] += int64(len(packet))
 	switch {
 	case s.shape.Cut:
 		c.Cut++

@@ -343,3 +343,40 @@ func TestCountersSince(t *testing.T) {
 		t.Errorf("%d in, %d out, waited %v", c.InPackets, c.OutBytes, c.Wait(1))
 	}
 }
+
+func TestKinds(t *testing.T) {
+	udp := func(payload ...byte) []byte {
+		p := make([]byte, 28, 60)
+		p[0], p[9] = 0x45, protoUDP
+		return append(append(p, payload...), make([]byte, 12)...)
+	}
+	tcp := make([]byte, 40)
+	tcp[0], tcp[9] = 0x45, protoTCP
+	six := make([]byte, 60)
+	six[0], six[6], six[48], six[49] = 0x60, protoUDP, 0x80, 0x80|payloadOpus
+	s := NewShaper(Shape{}, 1)
+	sizes := map[Kind]int64{}
+	for _, c := range []struct {
+		packet []byte
+		want   Kind
+	}{
+		{udp(0x80, payloadOpus), Sound}, {udp(0x90, 0x80|payloadRED), Sound}, {six, Sound}, {udp(0x90, 96), Pictures}, {udp(0x80, 200), RTCP}, {udp(0x8f, 205), RTCP},
+		{udp(0, 1), STUN}, {udp(22, 254), DTLS}, {tcp, TCP}, {udp(0x40, 0), Other}, {[]byte{1, 2, 3}, Other}, {nil, Other},
+	} {
+		if got := kindOf(c.packet); got != c.want {
+			t.Errorf("%x: %v, want %v", c.packet, got, c.want)
+		}
+		s.Push(start, c.packet)
+		sizes[c.want] += int64(len(c.packet))
+	}
+	before := s.Counters(start)
+	for k, want := range sizes {
+		if before.Of[k] != want {
+			t.Errorf("%v: %d bytes, want %d", k, before.Of[k], want)
+		}
+	}
+	s.Push(start, tcp)
+	if d := s.Counters(start).Since(before); d.Of[TCP] != 40 || d.Of[Sound] != 0 || d.Plus(d).Of[TCP] != 80 {
+		t.Errorf("since: %v", d.Of)
+	}
+}

@@ -116,7 +116,8 @@
           frames: e.framesDecoded ?? 0, keyframes: e.keyFramesDecoded ?? 0, freezes: e.freezeCount ?? 0, frozen: e.totalFreezesDuration ?? 0,
           plis: e.pliCount ?? 0, width: e.frameWidth ?? 0, height: e.frameHeight ?? 0,
           samples: e.totalSamplesReceived ?? 0, concealed: e.concealedSamples ?? 0, silent: e.silentConcealedSamples ?? 0, events: e.concealmentEvents ?? 0,
-          delay: (e.jitterBufferDelay ?? 0) / (e.jitterBufferEmittedCount || 1),
+          delay: e.jitterBufferDelay ?? 0, target: e.jitterBufferTargetDelay ?? 0, least: e.jitterBufferMinimumDelay ?? 0,
+          emitted: e.jitterBufferEmittedCount ?? 0,
         };
       } else if (e.type === "outbound-rtp") {
         s[`${e.kind}Out`] = {
