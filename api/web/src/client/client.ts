@@ -8,9 +8,12 @@ import { Lifeline } from "./lifeline.ts";
 import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
-import type { Place } from "./types.ts";
-import { allowance, Uplink, uploaded, within, type Voice } from "./uplink.ts";
+import type { Ask, Place } from "./types.ts";
+import { allowance, slow, Uplink, uploaded, within, type Voice } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
+
+/** Before the server has asked for anything. */
+const anything: Ask = { active: true, width: 0, height: 0, fps: 0, bitrate: 0 };
 
 /** Where a client is on its way. */
 export type Phase = "idle" | "joining" | "connected" | "interrupted" | "reconnecting" | "left";
@@ -78,7 +81,7 @@ export class Client {
     if (!this.place) throw new Error("connect before join");
     this.tier = tier;
     this.uplink.spare(this.thrifty(tier));
-    if (thinLink()) this.uplink.begin(0);
+    if (thinLink()) this.uplink.begin(slow);
     this.to("joining");
     const missing = this.place.role === "viewer" ? [] : await this.media.open(wish);
     this.tell(missing);
@@ -199,6 +202,7 @@ export class Client {
     await whip.connect((bytes, took) => {
       this.uplink.begin(uploaded(bytes, took, this.roundTrip));
       this.voice = this.uplink.sending.sound;
+      if (this.uplink.paused) this.announce();
       return this.uplink.sending;
     });
     this.obeyAsk();
@@ -346,7 +350,7 @@ export class Client {
   // Asks are obeyed one after another: setParameters refuses what was read
   // before the last change.
   private obeyAsk(): void {
-    const ask = self(this.view)?.ask;
+    const ask = self(this.view)?.ask ?? (this.uplink.paused ? anything : null);
     const sender = this.video;
     if (!ask || !sender?.track) return;
     this.obeying = this.obeying.then(() => obey(sender, within(ask, this.uplink.sending.picture))).catch(() => {}); // a closed connection

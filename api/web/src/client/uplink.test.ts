@@ -33,9 +33,9 @@ test("a thin link has sound first, and the picture has what is left", () => {
   }
 });
 
-test("below 26 kbit/s the picture pauses within 2 s, and is tried again later and later", () => {
+test("below 36 kbit/s the picture pauses within 2 s, and is tried again later and later", () => {
   const u = new Uplink();
-  looks(u, 24_000, 2, 0.1);
+  looks(u, 34_000, 2, 0.1);
   assert.ok(u.paused && u.sending.picture === 0 && wire(u.sending.sound) < 21_000);
   const tries: number[] = [];
   for (let i = 0, was = true; i < 300; i++) {
@@ -123,6 +123,19 @@ test("the offer's own way up tells a thin link from a long one", () => {
   assert.equal(u.sending.picture, Infinity);
   u.begin(60_000);
   assert.ok(u.sending.sound.packet === 60 && u.sending.picture <= 40_000);
+});
+
+test("a link that carries hardly more than sound begins without a picture, and tries one", () => {
+  assert.ok(uploaded(7000, 2500, 650) < 55_000); // 30 kbit/s, 600 ms there and back
+  const u = new Uplink();
+  u.begin(48_000);
+  assert.ok(u.paused && u.sending.picture === 0 && u.sending.sound.bitrate === 12_000);
+  assert.equal(within(ask, u.sending.picture).active, false);
+  assert.equal(within({ ...ask, bitrate: 0 }, u.sending.picture).active, false);
+  looks(u, null, 9);
+  assert.ok(u.paused);
+  looks(u, null, 1);
+  assert.ok(!u.paused && u.sending.picture > 0);
 });
 
 test("pictures begin small where they are told to", () => {

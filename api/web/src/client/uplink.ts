@@ -23,11 +23,11 @@ export interface Voice {
 
 const headers = 36; // bytes a packet, of those that a browser's estimate is about
 
-/** The rungs, best first: from which estimate on, bit/s. 26 are about 35 on the wire. */
+/** The rungs, best first: from which estimate on, bit/s. 36 are about 45 on the wire. */
 const rungs: (Sending & { from: number })[] = [
   { from: 150_000, sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity },
   { from: 70_000, sound: { bitrate: 24_000, packet: 40, quiet: false }, picture: Infinity },
-  { from: 26_000, sound: { bitrate: 16_000, packet: 60, quiet: true }, picture: Infinity },
+  { from: 36_000, sound: { bitrate: 16_000, packet: 60, quiet: true }, picture: Infinity },
   { from: 0, sound: { bitrate: 12_000, packet: 60, quiet: true }, picture: 0 },
 ];
 
@@ -39,6 +39,10 @@ const silent = rungs.length - 1;
 export function wire(v: Voice): number {
   return v.bitrate + (headers * 8 * 1000) / v.packet;
 }
+
+/** A link of which is known only that it is slow, bit/s. */
+export const slow = 60_000;
+const soundOnly = 55_000; // of what uploaded says, which takes 30 for 48 at times
 
 const downAfter = 2; // looks in a row that say so, one a second
 const upAfter = 8;
@@ -82,10 +86,14 @@ export class Uplink {
     this.rung = Math.max(this.rung, this.least);
   }
 
-  /** Begins on a link that carries about that, bit/s; it goes up from there. */
+  /**
+   * Begins on a link that carries about that, bit/s; it goes up from there. Where
+   * that is hardly more than sound, a picture would fill the link before sound has
+   * come through once: it is tried when that is known to.
+   */
   begin(rate: number): void {
     if (rate >= 150_000) return;
-    this.rung = Math.max(this.rung, thrifty);
+    this.rung = Math.max(this.rung, rate < soundOnly ? silent : thrifty);
     this.steady = Math.min(this.steady, Math.max(rate, 40_000));
   }
 
@@ -144,8 +152,8 @@ export function allowance(ask: Ask | undefined): number {
 
 /** An ask as far as the way up carries it: fewer, smaller pictures rather than bad ones. */
 export function within(ask: Ask, picture: number): Ask {
-  if (picture >= ask.bitrate || !ask.active) return ask;
   if (picture <= 0) return { ...ask, active: false };
+  if (picture >= ask.bitrate || !ask.active) return ask;
   const small = picture < 40_000;
   const size = Math.min(1, Math.sqrt((small ? 160 * 90 : 320 * 180) / Math.max(1, ask.width * ask.height)));
   const even = (n: number) => Math.max(2, 2 * Math.round((n * size) / 2));
