@@ -17,6 +17,7 @@ const (
 	probeGrowth  = 2.0
 	probeStart   = 3.0     // while nothing has failed yet
 	probeSlow    = 100_000 // bit/s that are little
+	probeGently  = 30_000  // below that even the first probes are small
 )
 
 // Cluster is one probe: send Rate until Bytes are out or Until is over, sound
@@ -56,10 +57,10 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 		return Cluster{}, false
 	}
 	growth := probeGrowth
-	switch little := rate < probeSlow*6/10; {
-	case !p.failed && !little:
+	switch {
+	case !p.failed && rate >= probeGently:
 		growth = probeStart
-	case p.failed && little:
+	case p.failed && rate < probeSlow*6/10:
 		growth = 1.6
 	}
 	if coarse {
