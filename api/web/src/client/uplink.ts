@@ -41,8 +41,8 @@ export function wire(v: Voice): number {
 }
 
 /** A link of which is known only that it is slow, bit/s. */
-export const slow = 60_000;
-const soundOnly = 55_000; // of what uploaded says, which takes 30 for 48 at times
+export const slow = 100_000;
+const soundOnly = 90_000; // of what uploaded says, which takes 30 for 48 at times, and 50 for 83
 
 const downAfter = 2; // looks in a row that say so, one a second
 const upAfter = 8;
