@@ -163,8 +163,8 @@ WebSocket). By how late sound comes it sees a queue on the sender's side, and te
 |---|---|---|
 | over 150 kb/s | 32 kb/s, packets of 20 ms | as asked |
 | 70 kb/s | 24 kb/s, 40 ms | what is left, 320x180 at 10 a second at most |
-| 35 kb/s | 16 kb/s, 60 ms, next to nothing in silence | 160x90, 5 a second |
-| less | 12 kb/s, 60 ms | paused, and the page says so; tried again after 10 s, then later and later |
+| 45 kb/s | 16 kb/s, 60 ms, next to nothing in silence | 160x90, 5 a second |
+| less | 12 kb/s, 60 ms | paused, and the page says so; tried again after 10 s, then later and later. A way that takes long for the offer begins like that |
 
 ## Nine people on each rung
 
