@@ -4,6 +4,9 @@
 //
 //	testreport -tally FILE go   go test -json ./...
 //	testreport -tally FILE node npm test
+//
+// With -again FILE, tests that failed where chance may have a part are not counted
+// but written there, a line each with the command that runs it by itself.
 package main
 
 import (
@@ -20,21 +23,31 @@ type Count struct {
 	Passed, Failed, Skipped int
 }
 
-// reader shows a test command's output on w and counts its tests.
-type reader func(r io.Reader, w io.Writer) (Count, error)
+// reader shows a test command's output on w, counts its tests and tells which units
+// failed.
+type reader func(r io.Reader, w io.Writer) (Count, []Unit, error)
 
 var readers = map[string]reader{"go": readGo, "node": readNode}
 
 func main() {
 	tally := flag.String("tally", "", "file to append the counts to")
+	again := flag.String("again", "", "file to append failed tests to that deserve a second look")
 	flag.Parse()
 	if flag.NArg() < 2 || readers[flag.Arg(0)] == nil {
-		fmt.Fprintln(os.Stderr, "usage: testreport [-tally FILE] go|node COMMAND...")
+		fmt.Fprintln(os.Stderr, "usage: testreport [-tally FILE] [-again FILE] go|node COMMAND...")
 		os.Exit(2)
 	}
-	count, err := run(readers[flag.Arg(0)], flag.Args()[1:])
+	kind, command := flag.Arg(0), flag.Args()[1:]
+	count, units, err := run(readers[kind], command)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
+	}
+	if *again != "" && deferred(count, units) {
+		if err := writeAgain(*again, kind, command, units); err != nil {
+			fmt.Fprintln(os.Stderr, "testreport:", err)
+			os.Exit(1)
+		}
+		count.Failed = 0
 	}
 	if *tally != "" {
 		if err := write(*tally, count); err != nil {
@@ -49,19 +62,19 @@ func main() {
 
 // run counts a command's tests. A command that fails without a failed test, or
 // passes without having run one, is itself one failure.
-func run(read reader, command []string) (Count, error) {
+func run(read reader, command []string) (Count, []Unit, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return Count{Failed: 1}, err
+		return Count{Failed: 1}, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return Count{Failed: 1}, err
+		return Count{Failed: 1}, nil, err
 	}
 	show := bufio.NewWriter(os.Stdout)
 	defer show.Flush()
-	count, err := read(out, show)
+	count, units, err := read(out, show)
 	if err != nil {
 		// Let the command finish, whatever it still has to say.
 		_, _ = io.Copy(io.Discard, out)
@@ -72,12 +85,12 @@ func run(read reader, command []string) (Count, error) {
 	switch {
 	case err != nil && count.Failed == 0:
 		count.Failed = 1
-		return count, fmt.Errorf("%v: %w", command, err)
+		return count, nil, fmt.Errorf("%v: %w", command, err)
 	case count == Count{}:
 		count.Failed = 1
-		return count, fmt.Errorf("%v: ran no test", command)
+		return count, nil, fmt.Errorf("%v: ran no test", command)
 	}
-	return count, nil
+	return count, units, nil
 }
 
 func write(tally string, c Count) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,8 +29,9 @@ const long = 4
 // readGo counts top-level tests, examples and fuzz targets run over their
 // seeds; a subtest is part of its parent. A package that fails by itself (it
 // does not build, it panics, its TestMain fails) is one failure.
-func readGo(r io.Reader, w io.Writer) (Count, error) {
+func readGo(r io.Reader, w io.Writer) (Count, []Unit, error) {
 	var total Count
+	var units []Unit
 	said := make(map[string]*strings.Builder) // what a running test has printed
 	tests := make(map[string]Count)           // by package
 	say := func(key, text string) {
@@ -84,6 +86,9 @@ func readGo(r io.Reader, w io.Writer) (Count, error) {
 				case "fail":
 					count.Failed++
 					fmt.Fprint(w, text)
+					if !beyondChance(text) {
+						units = append(units, Unit{e.Package, test, 1})
+					}
 				case "skip":
 					count.Skipped++
 					fmt.Fprint(w, text)
@@ -92,10 +97,10 @@ func readGo(r io.Reader, w io.Writer) (Count, error) {
 			}
 		}
 		if err == io.EOF {
-			return total, nil
+			return total, units, nil
 		}
 		if err != nil {
-			return total, err
+			return total, units, err
 		}
 	}
 }
@@ -120,18 +125,39 @@ func endPackage(w io.Writer, e event, c Count, text string) Count {
 // spec and its TAP reporter write it.
 var nodeSum = regexp.MustCompile(`^(?:#|ℹ) (pass|fail|cancelled|skipped|todo) (\d+)$`)
 
+// nodeFailed is where a failed test of node's TAP reporter stands, between its
+// "not ok" and the error.
+var nodeFailed = regexp.MustCompile(`^location: '(.+\.test\.js):\d+:\d+'$`)
+
 // readNode passes the runner's words on and adds up its summaries.
-func readNode(r io.Reader, w io.Writer) (Count, error) {
+func readNode(r io.Reader, w io.Writer) (Count, []Unit, error) {
 	var c Count
+	var units []Unit
+	failed := false // in the lines of a failed test
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
 		fmt.Fprint(w, line)
 		flush(w)
-		if m := nodeSum.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+		words := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(words, "not ok "):
+			failed = true
+		case words == "...":
+			failed = false
+		}
+		if m := nodeFailed.FindStringSubmatch(words); m != nil && failed {
+			i := slices.IndexFunc(units, func(u Unit) bool { return u.Test == m[1] })
+			if i < 0 {
+				i = len(units)
+				units = append(units, Unit{Test: m[1]})
+			}
+			units[i].Failed++
+		}
+		if m := nodeSum.FindStringSubmatch(words); m != nil {
 			n, err := strconv.Atoi(m[2])
 			if err != nil {
-				return c, fmt.Errorf("summary %q: %w", line, err)
+				return c, nil, fmt.Errorf("summary %q: %w", line, err)
 			}
 			switch m[1] {
 			case "pass":
@@ -143,10 +169,10 @@ func readNode(r io.Reader, w io.Writer) (Count, error) {
 			}
 		}
 		if err == io.EOF {
-			return c, nil
+			return c, units, nil
 		}
 		if err != nil {
-			return c, err
+			return c, units, err
 		}
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -38,7 +40,7 @@ func TestReadGo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var shown strings.Builder
-			got, err := readGo(strings.NewReader(strings.TrimPrefix(c.input, "\n")), &shown)
+			got, _, err := readGo(strings.NewReader(strings.TrimPrefix(c.input, "\n")), &shown)
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
 			}
@@ -54,7 +56,7 @@ func TestReadNode(t *testing.T) {
 		"spec": "✔ joins (3ms)\nℹ tests 4\nℹ pass 2\nℹ fail 1\nℹ cancelled 0\nℹ skipped 1\nℹ todo 0\n",
 		"tap":  "ok 1 - pass 9\n# tests 4\n# pass 2\n# fail 0\n# cancelled 1\n# skipped 1\n# todo 0",
 	} {
-		got, err := readNode(strings.NewReader(input), io.Discard)
+		got, _, err := readNode(strings.NewReader(input), io.Discard)
 		if want := (Count{2, 1, 1}); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
 		}
@@ -63,8 +65,80 @@ func TestReadNode(t *testing.T) {
 
 func TestCommandThatRunsNothingFails(t *testing.T) {
 	for _, command := range [][]string{{"true"}, {"false"}, {"/nonexistent/command"}} {
-		if got, err := run(readNode, command); err == nil || got != (Count{Failed: 1}) {
+		if got, _, err := run(readNode, command); err == nil || got != (Count{Failed: 1}) {
 			t.Errorf("%v: got %+v, %v, want one failure", command, got, err)
 		}
+	}
+}
+
+func TestSecondLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		read    reader
+		command string
+		input   string
+		want    []string // what is run again
+	}{
+		"a Go test under the race detector": {readGo, "go test -json -race ./...", `
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB/x","Output":"late\n"}
+{"Action":"fail","Package":"p","Test":"TestB/x"}
+{"Action":"fail","Package":"p","Test":"TestB"}
+{"Action":"fail","Package":"p"}
+`, []string{"1 k go test -json -count=1 -timeout 15m -race -run ^TestB$ p"}},
+		"a race": {readGo, "go test -json -race ./...", `
+{"Action":"output","Package":"p","Test":"TestB","Output":"WARNING: DATA RACE\n"}
+{"Action":"fail","Package":"p","Test":"TestB"}
+{"Action":"fail","Package":"p"}
+`, nil},
+		"a package that does not build beside a test that fails": {readGo, "go test -json ./...", `
+{"Action":"fail","Package":"p","Test":"TestB"}
+{"Action":"fail","Package":"p"}
+{"Action":"fail","Package":"q"}
+`, nil},
+		"four tests": {readGo, "go test -json ./...", `
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p","Test":"TestB"}
+{"Action":"fail","Package":"p","Test":"TestC"}
+{"Action":"fail","Package":"p","Test":"TestD"}
+{"Action":"fail","Package":"p"}
+`, nil},
+		"a file of Node tests": {readNode, "node --test a.test.js b.test.js", `
+ok 1 - joins
+  ---
+  ...
+not ok 2 - leaves
+  ---
+  location: '/w/b.test.js:78:1'
+  error: |-
+    late
+  ...
+not ok 3 - is gone
+  ---
+  location: '/w/b.test.js:99:1'
+  ...
+# pass 1
+# fail 2
+`, []string{"2 k node --test /w/b.test.js"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			count, units, err := c.read(strings.NewReader(strings.TrimPrefix(c.input, "\n")), io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "again")
+			if deferred(count, units) != (c.want != nil) {
+				t.Fatalf("%+v, %+v: a second look: %v", count, units, c.want == nil)
+			}
+			if c.want == nil {
+				return
+			}
+			if err := writeAgain(file, "k", strings.Fields(c.command), units); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(file)
+			if want := strings.Join(c.want, "\n") + "\n"; err != nil || string(got) != want {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		})
 	}
 }
