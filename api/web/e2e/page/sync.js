@@ -7,6 +7,8 @@
  *   levels: 0…1, brightness of each tile, amplitude of each tone; latency: what the loudspeaker adds, ms
  */
 
+import { Onset } from "./onset.js";
+
 const cadence = 1000;
 const flash = 120;
 const beep = 100;
@@ -27,8 +29,6 @@ export class Sync {
   #sent = null;
   /** @type {RTCPeerConnection[]} */
   #pcs = [];
-  /** @type {AudioNode[]} */
-  #nodes = [];
   /** @type {Tile[]} */
   #tiles = [];
   /** @type {Recording | null} */
@@ -108,12 +108,7 @@ export class Sync {
 
   hangUp() {
     for (const pc of this.#pcs) pc.close();
-    for (const node of this.#nodes) {
-      node.disconnect();
-      if (node instanceof AudioWorkletNode) node.port.postMessage("end");
-    }
     this.#pcs = [];
-    this.#nodes = [];
     this.video.srcObject = this.#element.srcObject = null;
   }
 
@@ -143,28 +138,36 @@ export class Sync {
     };
   }
 
-  /** @param {MediaStreamTrack} track @param {number[]} tones */
+  /**
+   * Hears a track as it is pulled for the loudspeaker. WebAudio would hear it behind a queue of its own, which grows by up to
+   * 100 ms whenever the page is late and never shrinks.
+   * @param {MediaStreamTrack} track @param {number[]} tones
+   */
   async #listen(track, tones) {
     // Chromium moves a remote track's sound only while an element plays it.
-    const stream = new MediaStream([track]);
-    this.#element.srcObject = stream;
+    this.#element.srcObject = new MediaStream([track]);
     void this.#element.play();
     await this.audio.resume();
-    await this.audio.audioWorklet.addModule("onset.js");
-    const onset = new AudioWorkletNode(this.audio, "onset", { processorOptions: { tones } });
-    onset.port.onmessage = ({ data: { at, step, levels } }) => {
-      if (!this.#recording) return;
-      // The loudspeaker's time for the last window; those before it are one step apart.
+    const pulled = new Line();
+    // @ts-expect-error: it has no types yet.
+    const { readable } = new MediaStreamTrackProcessor({ track });
+    /** @type {Onset | null} */
+    let onset = null;
+    for await (const data of readable) {
+      const at = data.timestamp / 1000;
+      pulled.add(performance.now(), at);
+      onset ??= new Onset(data.sampleRate, tones);
+      const samples = new Float32Array(data.numberOfFrames);
+      data.copyTo(samples, { planeIndex: 0, format: "f32-planar" }); // the mix is the same in both ears
+      data.close();
+      const windows = onset.hear(samples);
+      if (!this.#recording) continue;
+      // What the loudspeaker adds, which is the same for all sound of this page.
       const stamp = this.audio.getOutputTimestamp();
-      const heard = at * 1000 - (stamp.contextTime ?? 0) * 1000 + (stamp.performanceTime ?? 0);
-      this.#recording.latency.push(heard - this.#rendered.when(at * 1000));
-      levels.forEach((/** @type {number[]} */ l, /** @type {number} */ i) =>
-        this.#recording?.sounds.push({ at: heard - (levels.length - 1 - i) * step * 1000, levels: l }));
-    };
-    const source = this.audio.createMediaStreamSource(stream);
-    const none = new GainNode(this.audio, { gain: 0 });
-    source.connect(onset).connect(none).connect(this.audio.destination);
-    this.#nodes.push(source, onset, none);
+      const delay = (stamp.performanceTime ?? 0) - this.#rendered.when((stamp.contextTime ?? 0) * 1000);
+      this.#recording.latency.push(delay);
+      for (const w of windows) this.#recording.sounds.push({ at: pulled.when(at) + w.at + delay, levels: w.levels });
+    }
   }
 
   /** Looks at each picture, for ever. */
