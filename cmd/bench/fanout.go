@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"mixdown/api"
+	"mixdown/cmd/internal/child"
 	"mixdown/cmd/mixdown/load"
 	"mixdown/codec/catalog"
 )
@@ -118,29 +114,16 @@ func medianFanOut(runs []FanOut) FanOut {
 // watchViewers starts a server, one bot that sends, and n viewers in this
 // process, and watches them over the window.
 func watchViewers(ctx context.Context, cfg Config, n int, uncut bool) (v viewing, err error) {
-	dir, err := os.MkdirTemp("", "mixdown-bench-")
+	srv, err := startServer(ctx, cfg.Binary)
 	if err != nil {
 		return v, err
 	}
-	defer os.RemoveAll(dir)
-	srv, err := startServer(ctx, cfg.Binary, dir)
-	if err != nil {
+	defer func() { err = errors.Join(err, srv.Close()) }()
+	bot := child.Prepare(srv.Env, cfg.Binary, "load", "--url", srv.URL, "--room", room, "--bots", "1", "--listen", "0", "--duration", "0")
+	if err := bot.Start(nil); err != nil {
 		return v, err
 	}
-	defer func() {
-		if err = errors.Join(err, srv.stop()); err != nil {
-			err = fmt.Errorf("%w\nthe server's last words:\n%s", err, tail(srv.log.String(), 2000))
-		}
-	}()
-	bot := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room, "--bots", "1", "--listen", "0", "--duration", "0")
-	bot.Env = srv.env
-	if err := bot.Start(); err != nil {
-		return v, err
-	}
-	defer func() {
-		_ = bot.Process.Signal(syscall.SIGTERM)
-		_ = bot.Wait()
-	}()
+	defer bot.Stop()
 	for in := 0; in < 1; { // else the first viewers get a picture of nobody
 		time.Sleep(100 * time.Millisecond)
 		if in, err = srv.participants(ctx); err != nil {
@@ -149,8 +132,8 @@ func watchViewers(ctx context.Context, cfg Config, n int, uncut bool) (v viewing
 	}
 
 	codecs := catalog.Default()
-	keys := api.Keys{ID: "bench", Secret: strings.Repeat("bench-", 8)}
-	audience, err := load.NewAudience(srv.url, room, keys, codecs.Find("VP8"), codecs.Find("opus"), uncut)
+	keys := api.Keys{ID: child.Key, Secret: child.Secret}
+	audience, err := load.NewAudience(srv.URL, room, keys, codecs.Find("VP8"), codecs.Find("opus"), uncut)
 	if err != nil {
 		return v, err
 	}
@@ -162,13 +145,13 @@ func watchViewers(ctx context.Context, cfg Config, n int, uncut bool) (v viewing
 	v.joins = float64(n) / time.Since(start).Seconds()
 	time.Sleep(cfg.Settle)
 
-	before, err := readUsage(srv.cmd.Process.Pid)
+	before, err := readUsage(srv.Cmd.Process.Pid)
 	if err != nil {
 		return v, err
 	}
 	start, heard := time.Now(), audience.Heard()
 	time.Sleep(cfg.Window)
-	after, err := readUsage(srv.cmd.Process.Pid)
+	after, err := readUsage(srv.Cmd.Process.Pid)
 	if err != nil {
 		return v, err
 	}
@@ -181,38 +164,9 @@ func watchViewers(ctx context.Context, cfg Config, n int, uncut bool) (v viewing
 	if v.heard.Viewers != n {
 		return v, fmt.Errorf("%d of %d viewers received anything", v.heard.Viewers, n)
 	}
-	gauges, err := srv.gauges(ctx)
+	gauges, err := srv.Metrics(ctx)
 	v.heap, v.goroutines = gauges["go_memstats_heap_alloc_bytes"]/1e6, gauges["go_goroutines"]
 	return v, err
-}
-
-// gauges reads the server's metrics that have no labels.
-func (s *server) gauges(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]float64)
-	for line := range strings.SplitSeq(string(text), "\n") {
-		name, value, ok := strings.Cut(line, " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			out[name] = v
-		}
-	}
-	if resp.StatusCode != http.StatusOK || out["go_goroutines"] == 0 {
-		return nil, fmt.Errorf("GET /metrics: %s, %d values", resp.Status, len(out))
-	}
-	return out, nil
 }
 
 // fanOutMarkdown is the report's part about viewers.

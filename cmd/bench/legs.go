@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -54,16 +53,11 @@ var legPort = regexp.MustCompile(`m=(audio|video) (\d+)`)
 
 // legs measures a server with n legs in a room.
 func (j *job) legs(ctx context.Context, cfg Config) (cores, fps, rss float64, err error) {
-	dir, err := os.MkdirTemp("", "mixdown-bench-")
+	srv, err := startServer(ctx, cfg.Binary)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	defer os.RemoveAll(dir)
-	srv, err := startServer(ctx, cfg.Binary, dir)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer func() { err = errors.Join(err, srv.stop()) }()
+	defer func() { err = errors.Join(err, srv.Close()) }()
 	people := &legPeople{job: j, pictures: make([]atomic.Int64, j.n)}
 	crowded, leave := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -80,7 +74,7 @@ func (j *job) legs(ctx context.Context, cfg Config) (cores, fps, rss float64, er
 		var leg struct{ SDP string }
 		body := fmt.Sprintf(`{"identity":"leg-%d","name":"leg %d","media":[{"kind":"audio","address":"%v","codec":"opus","payload_type":97},{"kind":"video","address":"%v","codec":"VP8","payload_type":96}]}`,
 			i, i, conns[0].LocalAddr(), conns[1].LocalAddr())
-		if err := srv.call(ctx, "POST", "/api/v1/rooms/"+room+"/legs", body, &leg); err != nil {
+		if err := srv.Call(ctx, "POST", "/api/v1/rooms/"+room+"/legs", body, &leg); err != nil {
 			return 0, 0, 0, err
 		}
 		ports := legPort.FindAllStringSubmatch(leg.SDP, -1)
@@ -109,7 +103,7 @@ func (j *job) legs(ctx context.Context, cfg Config) (cores, fps, rss float64, er
 		}
 		return out
 	}
-	before, err := readUsage(srv.cmd.Process.Pid)
+	before, err := readUsage(srv.Cmd.Process.Pid)
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -117,7 +111,7 @@ func (j *job) legs(ctx context.Context, cfg Config) (cores, fps, rss float64, er
 	if err := sleep(ctx, cfg.Window); err != nil {
 		return 0, 0, 0, err
 	}
-	after, err := readUsage(srv.cmd.Process.Pid)
+	after, err := readUsage(srv.Cmd.Process.Pid)
 	if err != nil {
 		return 0, 0, 0, err
 	}

@@ -94,7 +94,7 @@ func byPerf(ctx context.Context, cfg Config, took time.Duration, n int) (p Profi
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "perf.data")
 	if _, err = serveBots(ctx, cfg, crowdSize{Rooms: 1, Bots: n}, nil, func(ctx context.Context, s *server) error {
-		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "997", "-g", "-o", file, "-p", strconv.Itoa(s.cmd.Process.Pid),
+		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "997", "-g", "-o", file, "-p", strconv.Itoa(s.Cmd.Process.Pid),
 			"--", "sleep", strconv.FormatFloat(took.Seconds(), 'f', 2, 64)).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("perf record: %w: %.500s", err, out)

@@ -1,21 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"mixdown/cmd/internal/child"
 )
 
 // Sample is a whole server with some bots in one room or several.
@@ -68,14 +64,8 @@ func medianSample(samples []Sample) Sample {
 	}
 }
 
-// server is one that was started to be measured.
-type server struct {
-	cmd   *exec.Cmd
-	url   string
-	token string // operator's
-	env   []string
-	log   bytes.Buffer
-}
+// server is one that was started to be measured, with a room.
+type server struct{ *child.Server }
 
 const room = "bench"
 
@@ -85,14 +75,14 @@ func measure(ctx context.Context, cfg Config, c crowdSize) (Sample, error) {
 	var took time.Duration
 	s, err := serveBots(ctx, cfg, c, nil, func(ctx context.Context, srv *server) error {
 		var err error
-		if before, err = readUsage(srv.cmd.Process.Pid); err != nil {
+		if before, err = readUsage(srv.Cmd.Process.Pid); err != nil {
 			return err
 		}
 		start := time.Now()
 		if err := sleep(ctx, cfg.Window); err != nil {
 			return err
 		}
-		after, err = readUsage(srv.cmd.Process.Pid)
+		after, err = readUsage(srv.Cmd.Process.Pid)
 		took = time.Since(start)
 		return err
 	})
@@ -105,41 +95,29 @@ func measure(ctx context.Context, cfg Config, c crowdSize) (Sample, error) {
 // waits until all are in and have settled, and calls during, which is to take as
 // long as the window. The sample holds what the bots had of that time.
 func serveBots(ctx context.Context, cfg Config, c crowdSize, flags []string, during func(context.Context, *server) error) (s Sample, err error) {
+	srv, err := startServer(ctx, cfg.Binary, flags...)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, srv.Close()) }()
+
+	// They count from when they are all in and have settled, and outstay the window.
 	dir, err := os.MkdirTemp("", "mixdown-bench-")
 	if err != nil {
 		return s, err
 	}
 	defer os.RemoveAll(dir)
-	srv, err := startServer(ctx, cfg.Binary, dir, flags...)
-	if err != nil {
-		return s, err
-	}
-	defer func() {
-		err = errors.Join(err, srv.stop())
-		if err != nil {
-			err = fmt.Errorf("%w\nthe server's last words:\n%s", err, tail(srv.log.String(), 2000))
-		}
-	}()
-
-	// They count from when they are all in and have settled, and outstay the window.
 	result := filepath.Join(dir, "load.json")
-	bots := exec.CommandContext(ctx, cfg.Binary, "load", "--url", srv.url, "--room", room, "--rooms", strconv.Itoa(c.Rooms), "--tier", c.Tier,
+	bots := child.Prepare(srv.Env, cfg.Binary, "load", "--url", srv.URL, "--room", room, "--rooms", strconv.Itoa(c.Rooms), "--tier", c.Tier,
 		"--bots", strconv.Itoa(c.Bots), "--duration", (cfg.Settle + cfg.Window + time.Second).String(), "--settle", cfg.Settle.String(), "--json", result)
-	bots.Env = srv.env
-	bots.Cancel = func() error { return bots.Process.Signal(syscall.SIGTERM) }
-	bots.WaitDelay = 10 * time.Second
-	var said bytes.Buffer
-	bots.Stdout, bots.Stderr = &said, &said
-	if err := bots.Start(); err != nil {
+	if err := bots.Start(nil); err != nil {
 		return s, err
 	}
-	left := make(chan error, 1)
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		err := bots.Wait()
-		cancel(fmt.Errorf("the bots left early: %w", errors.Join(err, errors.New("load ended"))))
-		left <- err
+		<-bots.Gone()
+		cancel(fmt.Errorf("the bots left early: %w", errors.Join(bots.Err(), errors.New("load ended"))))
 	}()
 
 	err = srv.fill(watched, c.Rooms, c.Bots)
@@ -153,12 +131,11 @@ func serveBots(ctx context.Context, cfg Config, c crowdSize, flags []string, dur
 		if watched.Err() != nil {
 			err = context.Cause(watched)
 		}
-		_ = bots.Cancel()
-		<-left
-		return s, fmt.Errorf("%w\nthe bots' last words:\n%s", err, tail(said.String(), 2000))
+		bots.Stop()
+		return s, bots.Last(err)
 	}
-	if err := <-left; err != nil {
-		return s, fmt.Errorf("load: %w\n%s", err, tail(said.String(), 2000))
+	if err := bots.Within(ctx); err != nil {
+		return s, bots.Last(fmt.Errorf("load: %w", err))
 	}
 	return readLoad(result)
 }
@@ -191,64 +168,15 @@ func (s *server) fill(ctx context.Context, rooms, n int) error {
 	}
 }
 
-func startServer(ctx context.Context, binary, dir string, flags ...string) (*server, error) {
-	httpPort, err := freePort()
+func startServer(ctx context.Context, binary string, flags ...string) (*server, error) {
+	s, err := child.StartServer(ctx, child.Config{Binary: binary, Host: "127.0.0.1", Flags: flags})
 	if err != nil {
 		return nil, err
 	}
-	rtcPort, err := freePort()
-	if err != nil {
-		return nil, err
+	if _, err := s.MakeRoom(ctx, room); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	s := &server{
-		url: "http://127.0.0.1:" + httpPort,
-		env: append(os.Environ(), "MIXDOWN_API_KEY=bench", "MIXDOWN_API_SECRET="+strings.Repeat("bench-", 8)),
-	}
-	s.cmd = exec.CommandContext(ctx, binary, append([]string{"serve", "--http-addr", "127.0.0.1:" + httpPort, "--tls", "off",
-		"--rtc-port", rtcPort, "--rtc-address", "127.0.0.1", "--data-dir", dir}, flags...)...)
-	s.cmd.Env = s.env
-	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
-	s.cmd.WaitDelay = 10 * time.Second
-
-	mint := exec.CommandContext(ctx, binary, "token", "--room", "*", "--identity", "bench", "--name", "bench",
-		"--role", "host")
-	mint.Env = s.env
-	token, err := mint.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%v: %w", mint.Args, err)
-	}
-	s.token = strings.TrimSpace(string(token))
-
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	if err := s.ready(ctx); err != nil {
-		return nil, fmt.Errorf("%w\n%s", errors.Join(err, s.stop()), tail(s.log.String(), 2000))
-	}
-	return s, nil
-}
-
-func (s *server) ready(ctx context.Context) error {
-	var err error
-	for range 100 {
-		if err = s.call(ctx, http.MethodGet, "/readyz", "", nil); err == nil {
-			return s.call(ctx, http.MethodPost, "/api/v1/rooms", `{"name": "`+room+`"}`, nil)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return fmt.Errorf("not ready after 10 s: %w", err)
-}
-
-func (s *server) stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return s.cmd.Wait()
+	return &server{s}, nil
 }
 
 func (s *server) participants(ctx context.Context) (int, error) { return s.participantsOf(ctx, room) }
@@ -257,36 +185,8 @@ func (s *server) participantsOf(ctx context.Context, name string) (int, error) {
 	var view struct {
 		Participants int `json:"participants"`
 	}
-	err := s.call(ctx, http.MethodGet, "/api/v1/rooms/"+name, "", &view)
+	err := s.Call(ctx, http.MethodGet, "/api/v1/rooms/"+name, "", &view)
 	return view.Participants, err
-}
-
-// call asks the server something; into may be nil.
-func (s *server) call(ctx context.Context, method, path, body string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
 }
 
 // freePort returns a port that TCP has free; the server takes the same number in

@@ -120,10 +120,3 @@ func TestPick(t *testing.T) {
 		}
 	}
 }
-
-func TestMetricsAreRead(t *testing.T) {
-	m := metrics{`a_total{tier="x",room="weak"}`: 2, `a_total{tier="y",room="weak"}`: 3, `a_total_more{room="weak"}`: 9, "b": 4}
-	if m.sum("a_total") != 5 || m.sum("a_total", `tier="y"`) != 3 || m.sum("b") != 4 || m.sum("c") != 0 {
-		t.Errorf("%v %v", m.sum("a_total"), m.sum("a_total", `tier="y"`))
-	}
-}

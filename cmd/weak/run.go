@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mixdown/cmd/internal/child"
 	"mixdown/cmd/mixdown/load"
 	"mixdown/cmd/weak/link"
 	"mixdown/mixer"
@@ -146,7 +147,7 @@ type stage struct {
 	show     func(string, ...any)
 	link     *link.Link
 	server   *server
-	bots     *child
+	bots     *child.Child
 	audience *audience
 	schedule load.Schedule
 
@@ -183,10 +184,12 @@ func (s *stage) close() {
 		s.audience.close()
 	}
 	if s.bots != nil {
-		s.bots.stop()
+		s.bots.Stop()
 	}
 	if s.server != nil {
-		s.server.close()
+		if err := s.server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "weak: the server:", err)
+		}
 	}
 	if s.link != nil {
 		if err := s.link.Close(); err != nil {
@@ -206,17 +209,17 @@ func (s *stage) assemble(ctx context.Context) (err error) {
 	if s.server, err = startServer(ctx, s.cfg, addresses); err != nil {
 		return err
 	}
-	key, err := s.server.makeRoom(ctx)
+	key, err := s.server.MakeRoom(ctx, room)
 	if err != nil {
 		return err
 	}
 	s.show("bots")
 	args := []string{
-		s.cfg.Binary, "load", "--url", s.server.url, "--room", room, "--bots", fmt.Sprint(s.cfg.Bots), "--talkers", fmt.Sprint(s.cfg.Talkers),
+		s.cfg.Binary, "load", "--url", s.server.URL, "--room", room, "--bots", fmt.Sprint(s.cfg.Bots), "--talkers", fmt.Sprint(s.cfg.Talkers),
 		"--sound", "tones", "--prefix", "bot", "--duration", "0", "--listen", "0", "--tier", s.cfg.Tier,
 	}
-	s.bots = prepare(s.server.env, args...)
-	if err := s.bots.start(); err != nil {
+	s.bots = child.Prepare(s.server.Env, args...)
+	if err := s.bots.Start(nil); err != nil {
 		s.bots = nil
 		return err
 	}
@@ -234,7 +237,7 @@ func (s *stage) assemble(ctx context.Context) (err error) {
 			tones = append(tones, v.hz)
 		}
 		if err := s.audience.tell(ctx, "open", who, map[string]any{
-			"namespace": space, "url": fmt.Sprintf("http://%s:%d/r/%s#%s", host, s.server.port, room, key), "name": who,
+			"namespace": space, "url": fmt.Sprintf("http://%s:%d/r/%s#%s", host, s.server.Port, room, key), "name": who,
 			"config": map[string]any{"code": code, "tone": tone, "turn": turn, "fps": s.schedule.FPS, "loop": 8, "slot": slotSeconds, "tones": tones},
 		}, nil); err != nil {
 			return err
@@ -259,13 +262,13 @@ func (s *stage) assemble(ctx context.Context) (err error) {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("only %d of %d came in: %s", in, s.cfg.Bots+1, s.bots.said.tail())
+			return fmt.Errorf("only %d of %d came in: %s", in, s.cfg.Bots+1, s.bots.Tail())
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.bots.gone:
-			return fmt.Errorf("the bots left: %s", s.bots.said.tail())
+		case <-s.bots.Gone():
+			return fmt.Errorf("the bots left: %s", s.bots.Tail())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -285,12 +288,12 @@ func (s *stage) speakers(who string) (out []speaker) {
 // mark is what had been counted at a moment.
 type mark struct {
 	lanes   [2]link.Counters
-	metrics metrics
+	metrics child.Metrics
 }
 
 func (s *stage) mark(ctx context.Context) (m mark, err error) {
 	m.lanes = [2]link.Counters{s.link.Counters(link.Up), s.link.Counters(link.Down)}
-	m.metrics, err = s.server.metrics(ctx)
+	m.metrics, err = s.server.Metrics(ctx)
 	return m, err
 }
 
@@ -365,10 +368,10 @@ func (s *stage) watch(ctx context.Context, o *Outcome) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.bots.gone:
-			return fmt.Errorf("the bots left: %s", s.bots.said.tail())
-		case <-s.server.gone:
-			return fmt.Errorf("the server ended: %s", s.server.said.tail())
+		case <-s.bots.Gone():
+			return fmt.Errorf("the bots left: %s", s.bots.Tail())
+		case <-s.server.Gone():
+			return fmt.Errorf("the server ended: %s", s.server.Tail())
 		case e := <-joined:
 			if e != nil {
 				o.Failed = e.Error()
@@ -407,8 +410,8 @@ func (s *stage) watch(ctx context.Context, o *Outcome) error {
 	s.links(o, parts)
 	seconds := (end - first).Seconds()
 	o.Settled, o.Seconds = Figure(first.Seconds()), Figure(seconds)
-	o.Cores = Figure((over.metrics.sum("process_cpu_seconds_total") - begun.metrics.sum("process_cpu_seconds_total")) / seconds)
-	keyed := over.metrics.sum("mixdown_tier_keyframes_total") - begun.metrics.sum("mixdown_tier_keyframes_total")
+	o.Cores = Figure((over.metrics.Sum("process_cpu_seconds_total") - begun.metrics.Sum("process_cpu_seconds_total")) / seconds)
+	keyed := over.metrics.Sum("mixdown_tier_keyframes_total") - begun.metrics.Sum("mixdown_tier_keyframes_total")
 	o.Keyed = Figure(max(0, keyed) * 60 / seconds)
 	return nil
 }
