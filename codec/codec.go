@@ -99,6 +99,15 @@ type PixelLimiter interface {
 	LimitPixels(n int) error
 }
 
+// FilterSkipper is a VideoDecoder that can leave out its loop filter, which takes
+// a quarter of the time and shows little where pictures are made much smaller.
+type FilterSkipper interface {
+	// SkipFilter sets whether the filter is left out from the next unit on. Keyframes
+	// get it all the same; what refers to a picture without drifts from what was
+	// sent, until the next one. It reports whether the decoder does as it was told.
+	SkipFilter(on bool) (ok bool)
+}
+
 // VideoConfig says what a VideoEncoder is to make.
 type VideoConfig struct {
 	Width, Height int // even

@@ -43,7 +43,7 @@ type counts struct {
 	compose, encode, decode                                      time.Duration
 	units, decoded, unitsDropped, unwanted, unitErrors, lost     uint64
 	limited                                                      uint64
-	rested                                                       uint64
+	rested, unfiltered                                           uint64
 }
 
 func newMetrics() *metrics {
@@ -79,6 +79,7 @@ func (a *counts) publication(p *Publication) {
 	a.unitsDropped += p.count.dropped.Load()
 	a.unwanted += p.count.unwanted.Load()
 	a.rested += p.count.rested.Load()
+	a.unfiltered += p.count.unfiltered.Load()
 	a.unitErrors += p.count.errors.Load()
 	a.limited += p.count.limited.Load()
 	a.lost += p.count.lost.Load()
@@ -136,6 +137,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 		{"mixdown_units_unwanted_total", "Access units not decoded because they are on no canvas.", float64(sum.unwanted)},
 		{"mixdown_units_limited_total", "Access units not decoded because their sender went beyond its frame rate or decoding time.", float64(sum.limited)},
 		{"mixdown_units_rested_total", "Access units of silent senders left out to save decoding.", float64(sum.rested)},
+		{"mixdown_units_unfiltered_total", "Access units decoded without their codec's loop filter because they are shown small.", float64(sum.unfiltered)},
 		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
 		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
 	} {

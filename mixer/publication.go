@@ -43,15 +43,18 @@ type Publication struct {
 	decoder codec.VideoDecoder
 	speaks  *codec.Codec
 
+	distance *distance
+
 	count struct {
 		units, decoded, dropped, unwanted, limited, errors, lost atomic.Uint64
 		rested, missed                                           atomic.Uint64 // left out on purpose; dropped because the decoder was behind
+		unfiltered                                               atomic.Uint64 // decoded without their loop filter
 		decodeTime                                               atomic.Int64  // ns of computing
 	}
 }
 
 func newPublication(r *Room, who *member, src Source) *Publication {
-	p := &Publication{room: r, who: who, src: src, waitKey: true, limiter: newLimiter(r.server.cfg.Limits)}
+	p := &Publication{room: r, who: who, src: src, waitKey: true, limiter: newLimiter(r.server.cfg.Limits), distance: newDistance(who.order)}
 	if player, ok := src.(Player); ok {
 		p.plays, p.playing = player.Plays(), true
 	}
@@ -259,9 +262,19 @@ func (p *Publication) decode(u codec.Unit) (*codec.Frame, error) {
 		}
 		p.decoder, p.speaks = d, u.Codec
 	}
+	unfiltered, restore := p.distance.prepare(p.decoder, u.Keyframe)
+	if restore {
+		p.src.RequestKeyframe()
+	}
 	f, err := p.decoder.Decode(u)
 	if err != nil {
 		return f, err // it names the codec
+	}
+	if f != nil {
+		p.distance.width, p.distance.height = f.Width, f.Height
+	}
+	if unfiltered {
+		p.count.unfiltered.Add(1)
 	}
 	return f, nil
 }

@@ -258,6 +258,11 @@ func (r *Room) watchSenders(people []*member) {
 		}
 		a.Bitrate = askBitrate(a)
 		a.Uplink = m.uplink()
+		if m.screen.IsZero() {
+			m.pub.distance.show(a.Width, a.Height)
+		} else {
+			m.pub.distance.show(0, 0)
+		}
 		m.pub.want(a.Active)
 		if a != m.ask {
 			m.ask = a

@@ -22,6 +22,7 @@ func Video(t *testing.T, row *codec.Codec) {
 		{"keyframe bound", videoKeyframeBound},
 		{"live bit rate", videoBitrate},
 		{"temporal layers", videoLayers},
+		{"loop filter", videoFilter},
 		{"sizes", videoSizes},
 		{"strides", videoStrides},
 		{"garbage", videoGarbage},
@@ -317,6 +318,60 @@ func videoLayers(t *testing.T, row *codec.Codec) {
 	if e, err := row.NewVideoEncoder(cfg); err == nil {
 		e.Close()
 		t.Error("nine temporal layers are accepted")
+	}
+}
+
+// videoFilter leaves out the loop filter, if the decoder can, beside a decoder that
+// does not: keyframes must be the same, others nearly, and what follows the next
+// keyframe once more the same.
+func videoFilter(t *testing.T, row *codec.Codec) {
+	const floor, off, key, on, end = 36, 5, 30, 40, 60 // dB; pictures
+	cfg := small()
+	e, right, d := newEncoder(t, row, cfg), newDecoder(t, row), newDecoder(t, row)
+	s, ok := d.(codec.FilterSkipper)
+	if !ok {
+		t.Skip("the decoder always filters")
+	}
+	can, worst, same := false, 100., 0
+	for i := range end {
+		u := encode(t, e, cfg, i, i == key || i == on)
+		if len(u.Data) == 0 {
+			continue
+		}
+		switch i {
+		case off:
+			can = s.SkipFilter(true)
+		case on - 3: // goes on with what has drifted
+			if !s.SkipFilter(false) {
+				t.Error("a decoder cannot filter")
+			}
+		}
+		want, err := right.Decode(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Decode(u)
+		if err != nil {
+			want.Release()
+			t.Fatal(err)
+		}
+		db := PSNR(want, got)
+		want.Release()
+		got.Release()
+		exact := math.IsInf(db, 1)
+		switch whole := !can || i < off || i == key || i >= on; {
+		case whole && !exact:
+			t.Errorf("picture %d differs, %.1f dB", i, db)
+		case !whole && exact:
+			same++
+		}
+		worst = min(worst, db)
+	}
+	if can && same > 2 {
+		t.Errorf("%d pictures look as if they were filtered", same)
+	}
+	if worst < floor {
+		t.Errorf("without the filter down to %.1f dB, want %d", worst, floor)
 	}
 }
 

@@ -1,11 +1,19 @@
-// Package ffmpeg decodes pictures with libavcodec through go-astiav.
+// Package ffmpeg decodes pictures with libavcodec, and reads and writes media
+// with libavformat.
 package ffmpeg
+
+/*
+#cgo pkg-config: libavcodec libavutil
+#include <stdlib.h>
+#include "decoder.h"
+*/
+import "C"
 
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"syscall"
+	"unsafe"
 
 	"github.com/asticode/go-astiav"
 
@@ -16,9 +24,10 @@ import (
 // samples: 4096x2304, either way up.
 const MaxPixels = 4096 * 2304
 
-// padding is what libavcodec's readers may look at behind a packet's end
-// (AV_INPUT_BUFFER_PADDING_SIZE).
-const padding = 64
+// unfiltered is the decoder that leaves out its loop filter when it is told to.
+// H.264's could, but its pictures drift by far faster where much moves; those of
+// VP9 and AV1 always filter.
+const unfiltered = "vp8"
 
 // ErrNoKeyframe is Decode's answer to what cannot be decoded before a keyframe
 // has come.
@@ -27,14 +36,13 @@ var ErrNoKeyframe = errors.New("no keyframe yet")
 // Decoder is a codec.VideoDecoder. Its frames are libavcodec's own, without a
 // copy; they outlive the decoder.
 type Decoder struct {
-	name   string
-	max    int
-	ctx    *astiav.CodecContext
-	packet *astiav.Packet
-	padded []byte
-	spare  *astiav.Frame // takes the next picture
-	ready  bool          // a keyframe was decoded and nothing failed since
-	fresh  bool          // ctx has seen nothing yet
+	name  string
+	max   int
+	c     C.decoder
+	rough bool // the loop filter is left out
+	ready bool // a keyframe was decoded and nothing failed since
+	fresh bool // c has seen nothing yet
+	done  bool // is closed
 }
 
 // NewDecoder returns a row's constructor of decoders with libavcodec's name for
@@ -55,7 +63,7 @@ func Open(name string, maxPixels int) (*Decoder, error) {
 	// libavcodec writes to stderr about every bad packet, which Decode returns as
 	// an error already. Its log callback is no way out: go-astiav's overflows.
 	astiav.SetLogLevel(astiav.LogLevelQuiet)
-	d := &Decoder{name: name, max: maxPixels, packet: astiav.AllocPacket(), spare: astiav.AllocFrame()}
+	d := &Decoder{name: name, max: maxPixels}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -64,27 +72,15 @@ func Open(name string, maxPixels int) (*Decoder, error) {
 
 // open begins anew.
 func (d *Decoder) open() error {
-	if d.ctx != nil {
-		d.ctx.Free()
-		d.ctx = nil
-	}
-	c := astiav.FindDecoderByName(d.name)
-	if c == nil {
+	name := C.CString(d.name)
+	defer C.free(unsafe.Pointer(name))
+	switch code := C.decoder_open(&d.c, name, C.int64_t(d.max)); {
+	case code == C.AVERROR_DECODER_NOT_FOUND:
 		return fmt.Errorf("decoder %q: this FFmpeg has none of that name, see ffmpeg -decoders", d.name)
+	case code < 0:
+		return fmt.Errorf("decoder %q: %w", d.name, astiav.Error(code))
 	}
-	options := astiav.NewDictionary()
-	defer options.Free()
-	if err := options.Set("max_pixels", strconv.Itoa(d.max), 0); err != nil {
-		return fmt.Errorf("decoder %q: limit of %d pixels: %w", d.name, d.max, err)
-	}
-	ctx := astiav.AllocCodecContext(c)
-	ctx.SetThreadCount(1) // frame threads add a frame of delay each
-	ctx.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagLowDelay))
-	if err := ctx.Open(c, options); err != nil {
-		ctx.Free()
-		return fmt.Errorf("decoder %q: %w", d.name, err)
-	}
-	d.ctx, d.fresh = ctx, true
+	d.fresh = true
 	return nil
 }
 
@@ -97,10 +93,16 @@ func (d *Decoder) LimitPixels(n int) error {
 	return d.open()
 }
 
+// SkipFilter implements codec.FilterSkipper.
+func (d *Decoder) SkipFilter(on bool) bool {
+	d.rough = on && d.name == unfiltered
+	return d.rough == on
+}
+
 // Decode takes one access unit. At the start and after an error it wants a
 // keyframe (u.Keyframe) and answers ErrNoKeyframe to anything else.
 func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
-	if d.packet == nil {
+	if d.done {
 		return nil, fmt.Errorf("decode %s: used after Close", d.name)
 	}
 	if !d.ready && !u.Keyframe {
@@ -110,7 +112,7 @@ func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
 	if len(u.Data) == 0 {
 		return nil, fmt.Errorf("decode %s: empty unit", d.name) // libavcodec takes it for the end
 	}
-	if d.ctx == nil { // could not be opened again
+	if d.c.codec == nil { // could not be opened again
 		if err := d.open(); err != nil {
 			return nil, err
 		}
@@ -135,37 +137,21 @@ func (d *Decoder) Decode(u codec.Unit) (*codec.Frame, error) {
 	return f, nil
 }
 
-// decode returns the newest frame that data completed, so that no decoder ever
-// runs a frame behind.
+// decode returns the frame that data completed.
 func (d *Decoder) decode(data []byte) (*codec.Frame, error) {
-	// FromData copies without padding: so pad first, then take it off the size.
-	d.padded = append(append(d.padded[:0], data...), make([]byte, padding)...)
-	if err := d.packet.FromData(d.padded); err != nil {
-		return nil, err
+	filtered := C.int(1)
+	if d.rough {
+		filtered = 0
 	}
-	defer d.packet.Unref()
-	d.packet.SetSize(len(data))
-	if err := d.ctx.SendPacket(d.packet); err != nil {
-		return nil, d.explain(err)
+	var av *C.AVFrame
+	code := C.decoder_decode(&d.c, (*C.uint8_t)(unsafe.SliceData(data)), C.int(len(data)), filtered, &av)
+	if code < 0 {
+		return nil, d.explain(astiav.Error(code))
 	}
-	var newest *astiav.Frame
-	for {
-		err := d.ctx.ReceiveFrame(d.spare)
-		if errors.Is(err, astiav.ErrEagain) {
-			break
-		}
-		if newest != nil {
-			newest.Free()
-		}
-		if err != nil {
-			return nil, d.explain(err)
-		}
-		newest, d.spare = d.spare, astiav.AllocFrame()
-	}
-	if newest == nil {
+	if av == nil {
 		return nil, nil
 	}
-	f, err := wrap(newest)
+	f, err := view(av, func() { C.av_frame_free(&av) })
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +167,7 @@ func (d *Decoder) decode(data []byte) (*codec.Frame, error) {
 // bad data; the context then has that size or none at all. dav1d says out of
 // range.
 func (d *Decoder) explain(err error) error {
-	size := d.ctx.Width() * d.ctx.Height()
+	size := int(d.c.codec.width) * int(d.c.codec.height)
 	if size == 0 || size > d.max || errors.Is(err, astiav.Error(-int(syscall.ERANGE))) {
 		return fmt.Errorf("%w: no picture, or one larger than %d pixels", err, d.max)
 	}
@@ -190,14 +176,7 @@ func (d *Decoder) explain(err error) error {
 
 // Close frees the decoder. Frames that it has handed out stay.
 func (d *Decoder) Close() error {
-	if d.packet == nil {
-		return nil
-	}
-	if d.ctx != nil {
-		d.ctx.Free()
-	}
-	d.packet.Free()
-	d.spare.Free()
-	d.ctx, d.packet, d.spare = nil, nil, nil
+	d.done = true
+	C.decoder_close(&d.c)
 	return nil
 }

@@ -23,18 +23,11 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/asticode/go-astiav"
-
 	"mixdown/codec"
 )
 
-// wrap hands out av's planes as they are. The frame owns av from then on, also
-// when there is an error.
-func wrap(av *astiav.Frame) (*codec.Frame, error) {
-	return view((*C.AVFrame)(av.UnsafePointer()), av.Free)
-}
-
-// view is wrap for a frame of libavutil's own, which free frees.
+// view hands out a frame's planes as they are; free frees it. The result owns it
+// from then on, also when there is an error.
 func view(c *C.AVFrame, free func()) (*codec.Frame, error) {
 	full := c.color_range == C.AVCOL_RANGE_JPEG
 	switch c.format {
