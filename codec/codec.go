@@ -178,6 +178,13 @@ type AudioDecoder interface {
 	Close() error
 }
 
+// Repeater is a sound decoder that can tell whether DecodeFEC has something to
+// repair with.
+type Repeater interface {
+	// Repeats reports whether packet carries a repair for the packet before it.
+	Repeats(packet []byte) bool
+}
+
 // Comforter is a sound decoder whose sender may describe the noise of its pauses
 // instead of sending them (RFC 3389).
 type Comforter interface {

@@ -17,10 +17,12 @@ const (
 	together = 5 * time.Millisecond
 	// recentWindow times recentBuckets is how long ago anything as late as the
 	// target must have come, else the target falls: a burst is over then. A
-	// bucket has recentLeast packets at least.
+	// bucket has recentLeast packets at least, or lasts recentLongest: in a pause few
+	// come (DTX), and what is said next must not wait for what was before it.
 	recentWindow  = 200 * time.Millisecond
 	recentBuckets = 8
 	recentLeast   = 2
+	recentLongest = 400 * time.Millisecond
 	// baseWindow times baseBuckets is how long the fastest packet is remembered.
 	baseWindow  = 2 * time.Second
 	baseBuckets = 8
@@ -107,9 +109,11 @@ func (a *arrival) saw(transit time.Duration, weight int, now time.Time) {
 
 // note keeps the latest of the last few moments.
 func (a *arrival) note(late time.Duration, now time.Time) {
-	if now.Sub(a.recentSince) > recentWindow && a.recentCount >= recentLeast {
-		copy(a.recent[1:], a.recent[:])
-		a.recent[0], a.recentSince, a.recentCount = 0, now, 0
+	if d := now.Sub(a.recentSince); d > recentWindow && a.recentCount >= recentLeast || d > recentLongest {
+		n := int(min(max(d/recentLongest, 1), recentBuckets))
+		copy(a.recent[n:], a.recent[:])
+		clear(a.recent[:n])
+		a.recentSince, a.recentCount = now, 0
 	}
 	a.recent[0] = max(a.recent[0], late)
 	a.recentCount++

@@ -70,6 +70,17 @@ func (d *decoder) repair(data []byte, pcm []int16) error {
 	return dec.DecodeFEC(data, pcm)
 }
 
+// repeats reports whether a packet repairs the one before it. Decoders that do not
+// tell are believed to.
+func (d *decoder) repeats(data []byte) bool {
+	dec, err := d.get()
+	if err != nil {
+		return false
+	}
+	r, ok := dec.(codec.Repeater)
+	return !ok || r.Repeats(data)
+}
+
 func (d *decoder) comfort(data []byte) error {
 	dec, err := d.get()
 	if err != nil {

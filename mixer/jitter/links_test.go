@@ -117,7 +117,7 @@ func measure(l *link) (m measured) {
 // TestLinks holds what is heard over a link against what that link allows.
 func TestLinks(t *testing.T) {
 	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-38s %9s %7s %6s %6s %6s %8s %5s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "behind", "stretch", "late", "FEC", "RED")
+	fmt.Fprintf(&table, "\n%-38s %9s %7s %6s %6s %6s %8s %5s %5s %5s %5s\n", "link", "concealed", "silent", "mean", "max", "behind", "stretch", "late", "FEC", "RED", "NACK")
 	for _, test := range []struct {
 		name  string
 		ptime int
@@ -146,6 +146,15 @@ func TestLinks(t *testing.T) {
 		{"30 % loss, copies 2", 20, func(r *rand.Rand) path { return lossy(.30, r, steady) }, 4.2, 70, 160, 1800},
 		{"10 % loss in bursts of 5, copies 1", 20, func(r *rand.Rand) path { return bursty(.10, 5, r, steady) }, 9.4, 65, 170, 2600},
 		{"30 % loss in bursts of 3, copies 2", 20, func(r *rand.Rand) path { return bursty(.30, 3, r, steady) }, 16.5, 95, 180, 3850},
+		{"2 % loss, 60 ms packets, copies 1", 60, func(r *rand.Rand) path { return lossy(.02, r, steady) }, 0.1, 85, 90, 100},
+		{"1 % loss, round trip 110", 20, func(r *rand.Rand) path { return lossy(.01, r, steady) }, 0.9, 45, 50, 50},
+		{"20 % loss, round trip 110", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 8.5, 155, 190, 850},
+		{"20 % loss, copies 1, round trip 110", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 1.7, 190, 210, 250},
+		{"20 % loss, copies 1, round trip 110 in vain", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 6.5, 100, 210, 1600},
+		{"20 % loss, copies 1, round trip 400", 20, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 7.3, 55, 110, 1900},
+		{"20 % loss, 60 ms packets, copies 1, round trip 110", 60, func(r *rand.Rand) path { return lossy(.20, r, steady) }, 2.4, 225, 270, 350},
+		{"10 % loss in bursts of 5, copies 1, round trip 110", 20, func(r *rand.Rand) path { return bursty(.10, 5, r, steady) }, 2.6, 250, 340, 600},
+		{"outage 300 ms every 10 s, round trip 110", 20, func(r *rand.Rand) path { return cut(10_000, 300, steady) }, 1.6, 45, 50, 50},
 		{"jitter 20 ms", 20, func(r *rand.Rand) path { return fifo(even(20, r)) }, 0.5, 35, 50, 50},
 		{"jitter 50 ms", 20, func(r *rand.Rand) path { return fifo(even(50, r)) }, 0.5, 40, 70, 50},
 		{"jitter 100 ms", 20, func(r *rand.Rand) path { return fifo(even(100, r)) }, 0.5, 65, 140, 50},
@@ -166,13 +175,18 @@ func TestLinks(t *testing.T) {
 		if _, after, ok := strings.Cut(test.name, "copies "); ok {
 			l.copies = int(after[0] - '0')
 		}
+		if _, after, ok := strings.Cut(test.name, "round trip "); ok {
+			fmt.Sscan(after, &l.rtt)
+			l.tape.bare = true
+			l.deaf = strings.HasSuffix(after, "in vain")
+		}
 		if strings.HasSuffix(test.name, "pulls 10 ms") {
 			l.every = 10
 			l.pcm = l.pcm[:480]
 		}
 		m := measure(l)
-		fmt.Fprintf(&table, "%-38s %7.2f %% %5.2f %% %3d ms %3d ms %3d ms %5d ms %5d %5d %5d\n",
-			test.name, m.concealed, m.silent, m.mean, m.most, m.behind, m.stretched, m.stats.Late, m.stats.Repaired, m.stats.Copied)
+		fmt.Fprintf(&table, "%-38s %7.2f %% %5.2f %% %3d ms %3d ms %3d ms %5d ms %5d %5d %5d %5d\n",
+			test.name, m.concealed, m.silent, m.mean, m.most, m.behind, m.stretched, m.stats.Late, m.stats.Repaired, m.stats.Copied, m.stats.Recovered)
 		if m.concealed > test.concealed || m.mean > test.mean || m.most > test.most || m.stretched > test.stretched {
 			t.Errorf("%s: %.2f %% concealed, delay %d ms, at most %d ms, %d ms stretched; bounds %.2f %%, %d, %d, %d ms; %+v",
 				test.name, m.concealed, m.mean, m.most, m.stretched, test.concealed, test.mean, test.most, test.stretched, m.stats)

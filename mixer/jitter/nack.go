@@ -16,6 +16,7 @@ const (
 func (p *Playout) Nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.mend.rtt = rtt
 	q := &p.queue
 	if !p.started || p.step == 0 {
 		return dst
@@ -30,6 +31,10 @@ func (p *Playout) Nacks(dst []uint16, rtt time.Duration, now time.Time) []uint16
 			continue
 		}
 		ts := next.ts - (next.seq-n)*p.step
+		if !e.noticed {
+			e.noticed = true
+			p.mend.missed(now.Sub(p.epoch) - p.arrival.base() - p.length(ts))
+		}
 		if p.until(ts, now) < rtt+askMargin {
 			continue
 		}

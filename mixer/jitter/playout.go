@@ -104,6 +104,7 @@ type Playout struct {
 	clock   Clock
 	queue   queue
 	arrival arrival
+	mend    mend
 	target  time.Duration
 	epoch   time.Time // of all times of arrival
 	started bool
@@ -127,6 +128,7 @@ func NewPlayout(cfg PlayoutConfig, newDecoder func() (codec.AudioDecoder, error)
 		cfg:     cfg,
 		queue:   newQueue(cfg.MaxPackets),
 		arrival: newArrival(cfg.MaxTarget),
+		mend:    newMend(),
 		target:  cfg.MinDelay,
 		pull:    newPull(cfg, newDecoder),
 	}

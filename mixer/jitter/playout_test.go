@@ -23,6 +23,7 @@ type tape struct {
 	at       int // of the sine
 	amp      float64
 	closed   bool
+	bare     bool // no packet repairs the one before it
 }
 
 const tapeFreq = 300
@@ -78,6 +79,8 @@ func (d *tape) DecodeFEC(p []byte, pcm []int16) error {
 	return nil
 }
 
+func (d *tape) Repeats([]byte) bool { return !d.bare }
+
 func (d *tape) Conceal(pcm []int16) error { d.fill(pcm, d.amp); return nil }
 func (d *tape) Close() error              { d.closed = true; return nil }
 
@@ -97,7 +100,10 @@ type link struct {
 	amp    func(now int) uint16
 	late   func(now int) int // ms on the way; below zero is lost
 	talks  func(now int) bool
-	copies int // of earlier packets in each
+	copies int  // of earlier packets in each
+	rtt    int  // ms; 0: nothing is asked for again
+	deaf   bool // the sender sends nothing again
+	sent   map[uint16]airborne
 	past   [][]byte
 	number uint32
 	seq    uint16
@@ -125,6 +131,7 @@ func newLink(t *testing.T, ptime int) *link {
 	l.amp = func(int) uint16 { return 8000 }
 	l.late = func(int) int { return 30 }
 	l.talks = func(int) bool { return true }
+	l.sent = map[uint16]airborne{}
 	t.Cleanup(func() { l.p.Close() })
 	return l
 }
@@ -141,12 +148,13 @@ func (l *link) run(length int) {
 				}
 				l.seq++
 				l.number++
-				if late := l.late(l.now); late >= 0 {
-					a := airborne{at: l.now + late, p: p}
-					for k := min(l.copies, len(l.past)); k > 0; k-- {
-						a.copies = append(a.copies, Block{Back: uint32(48 * l.ptime * k), Data: l.past[len(l.past)-k]})
-					}
-					l.air = append(l.air, a)
+				a := airborne{p: p}
+				for k := min(l.copies, len(l.past)); k > 0; k-- {
+					a.copies = append(a.copies, Block{Back: uint32(48 * l.ptime * k), Data: l.past[len(l.past)-k]})
+				}
+				l.send(a, 0)
+				if l.rtt > 0 {
+					l.sent[p.SequenceNumber] = a
 				}
 				if l.copies > 0 {
 					l.past = append(l.past, p.Payload)
@@ -163,6 +171,13 @@ func (l *link) run(length int) {
 			l.p.PushCopies(a.p, a.copies, -20, ms(l.now))
 		}
 		l.air = keep
+		if l.rtt > 0 {
+			for _, n := range l.p.Nacks(nil, ms(l.rtt).Sub(ms(0)), ms(l.now)) {
+				if a, ok := l.sent[n]; ok && !l.deaf && l.late(l.now) >= 0 { // the request may be lost, too
+					l.send(a, l.rtt)
+				}
+			}
+		}
 		if l.now%l.every == 7 {
 			l.heard = l.p.Pull(l.pcm, ms(l.now))
 			l.concealed += l.heard.Concealed
@@ -174,6 +189,20 @@ func (l *link) run(length int) {
 			}
 		}
 	}
+}
+
+// send puts a packet on its way. A resent one comes a round trip after it was asked
+// for, instead of the way that others take.
+func (l *link) send(a airborne, rtt int) {
+	late := l.late(l.now)
+	if late < 0 {
+		return
+	}
+	if rtt > 0 {
+		late = rtt
+	}
+	a.at = l.now + late
+	l.air = append(l.air, a)
 }
 
 func (l *link) most() (d time.Duration) {

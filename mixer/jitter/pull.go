@@ -158,7 +158,8 @@ func (p *Playout) choose(must bool, now time.Time) (what step, e parcel, gap int
 		}
 		spare = elapsed - p.length(w.ts)
 		if spare > p.cfg.MaxDelay {
-			p.stats.Lost += uint64(p.queue.pass(w))
+			missed, _ := p.queue.pass(w)
+			p.stats.Lost += uint64(missed)
 			p.stats.Dropped++
 			w.state = lost
 			p.queue.next++
@@ -193,10 +194,21 @@ func (p *Playout) choose(must bool, now time.Time) (what step, e parcel, gap int
 				return stepWait, e, 0, 0
 			}
 		}
-		missed := p.queue.pass(w)
+		missed, asked := p.queue.pass(w)
 		p.stats.Lost += uint64(missed)
+		bare := missed
+		if n := p.queue.at(w.seq + 1); w.asks > 0 && !(n.state == waiting && n.seq == w.seq+1 && v.decoder.repeats(n.data)) {
+			bare++ // but for our asking
+		}
 		if what == stepLost && missed > 0 {
 			p.stats.Repaired++
+			if v.decoder.repeats(w.data) {
+				bare--
+			}
+		}
+		p.mend.counted(bare)
+		for range asked {
+			p.mend.answer(false, now)
 		}
 		if w.copy {
 			p.stats.Copied++
@@ -223,7 +235,9 @@ func (p *Playout) decode(e parcel) {
 	}
 	n, err := v.decoder.decode(e.data, v.pcm)
 	v.running = true
-	v.rest = len(e.data) <= 2
+	// A pause lasts until there is sound: what tells from time to time how it
+	// sounds is no end of it.
+	v.rest = len(e.data) <= 2 || v.rest && err == nil && quiet(v.pcm[:n*ch])
 	v.end, v.at = e.ts, e
 	v.at.data = nil
 	if err != nil {
@@ -258,13 +272,19 @@ func (p *Playout) onset(pcm []int16) {
 	v.made, v.comfort, v.beside = 0, 0, 0
 }
 
-// repair appends the gap samples before e, the last of them from what e may
-// know of its predecessor.
+// repair appends the gap samples before e, the last of them from what e knows of
+// its predecessor, if it does.
 func (p *Playout) repair(e parcel, gap int) {
 	v, ch := &p.pull, p.cfg.Channels
 	last := min(gap, v.length)
+	if !v.decoder.repeats(e.data) {
+		last = 0
+	}
 	if gap > last {
 		p.conceal(gap - last)
+	}
+	if last == 0 {
+		return
 	}
 	pcm := v.pcm[:last*ch]
 	if v.decoder.repair(e.data, pcm) != nil {

@@ -68,7 +68,7 @@ func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise boo
 		p.copied(c, seq-int64(len(copies)-i), level, now)
 	}
 	p.put(e, pkt.Payload, transit, now)
-	p.aim()
+	p.aim(now)
 }
 
 // scale turns a timestamp into samples.
@@ -93,12 +93,16 @@ func (p *Playout) put(e parcel, data []byte, transit time.Duration, now time.Tim
 		p.stats.Late++
 		if at := q.at(e.seq); at.seq != e.seq || at.asks == 0 {
 			p.arrival.saw(transit, lateHeard, now)
+		} else {
+			p.mend.answer(true, now) // the sender can; we did not wait as long
 		}
 		return
 	}
 	if at := q.at(e.seq); at.seq == e.seq && at.asks > 0 {
 		// It came when we asked, which says nothing of the network's jitter.
 		p.stats.Recovered++
+		p.mend.answer(true, now)
+		e.asks = at.asks
 		q.put(e, data)
 		return
 	}
@@ -122,7 +126,7 @@ func (p *Playout) copied(c Block, seq int64, level float64, now time.Time) {
 		return
 	}
 	ts := p.scale(p.last - int64(c.Back))
-	p.arrival.saw(now.Sub(p.epoch)-p.length(ts), 1, now)
+	p.mend.copied(ticks(int64(c.Back), uint32(p.cfg.ClockRate)), now)
 	p.stats.Dropped += uint64(q.put(parcel{seq: seq, ts: ts, arrived: now, level: level, copy: true}, c.Data))
 }
 
@@ -150,6 +154,6 @@ func (p *Playout) begin(pkt *rtp.Packet, now time.Time) {
 }
 
 // aim sets the target by what is known of the network.
-func (p *Playout) aim() {
-	p.target = min(max(p.arrival.lateness(), p.cfg.MinDelay), p.cfg.MaxTarget)
+func (p *Playout) aim(now time.Time) {
+	p.target = min(max(p.mend.wait(p.arrival.lateness(), now), p.cfg.MinDelay), p.cfg.MaxTarget)
 }

@@ -11,7 +11,8 @@ type parcel struct {
 	level   float64
 	copy    bool  // came inside a later packet
 	noise   bool  // describes a pause instead of sound
-	asks    uint8 // how often it was asked for; arrived is then the last time
+	noticed bool  // that it is missing
+	asks    uint8 // how often it was asked for; until it comes, arrived is the last time
 	data    []byte
 }
 
@@ -130,16 +131,20 @@ func (q *queue) first() (e *parcel, hole int) {
 	return nil, 0
 }
 
-// pass gives up what is missing before e and counts it.
-func (q *queue) pass(e *parcel) (missed int) {
+// pass gives up what is missing before e and counts it, and how much of it was
+// asked for.
+func (q *queue) pass(e *parcel) (missed, asked int) {
 	q.open = false
 	for ; q.next < e.seq; q.next++ {
 		if m := q.at(q.next); m.state == missing {
 			m.state = lost
 			missed++
+			if m.asks > 0 {
+				asked++
+			}
 		}
 	}
-	return missed
+	return missed, asked
 }
 
 // take removes the first parcel, whose data is the caller's in exchange for buf.

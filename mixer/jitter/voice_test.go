@@ -337,3 +337,25 @@ func TestStretchedNoiseKeepsItsLevel(t *testing.T) {
 		t.Errorf("5 ms of noise are between %.1f and %.1f dB of its level", low, high)
 	}
 }
+
+// What is said behind a pause waits as long as the network asks for now, not for
+// as long as it did before the pause, even if hardly anything was sent in it.
+func TestAPauseForgetsTheQueueBeforeIt(t *testing.T) {
+	l := newLink(t, 60)
+	talking := true
+	l.talks = func(now int) bool { return talking || now%1200 == 0 } // DTX of 60 ms
+	l.run(1000)
+	l.late = fifo(func(now int) int { return 30 + max(0, 500-(now-1000)/5) }) // a queue that empties in 2.5 s
+	l.run(2000)
+	if d := l.p.Stats().Target; d < 300*time.Millisecond {
+		t.Fatalf("the queue made a target of %v", d)
+	}
+	talking = false
+	l.late = steady
+	l.run(5000)
+	talking = true
+	l.run(1000)
+	if d := l.p.Stats(); d.Delay > 100*time.Millisecond || l.concealed > 0 {
+		t.Errorf("behind the pause: delay %v, %v made up; %+v", d.Delay, l.concealed, d)
+	}
+}
