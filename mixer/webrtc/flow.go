@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -42,12 +43,13 @@ type flow struct {
 	wide  uint16 // next transport-wide number
 	agree bool   // the client sends transport-wide feedback, or so it says
 
-	began    time.Time // when the sink came into its room
-	heard    time.Time // the client's last feedback of any kind
-	exact    bool      // it was transport-wide
-	spoke    bool      // any RTCP came
-	tcp      bool      // TCP does what this does
-	governs  bool      // pictures go at the link's pace
+	began    time.Time   // when the sink came into its room
+	heard    time.Time   // the client's last feedback of any kind
+	exact    bool        // it was transport-wide
+	spoke    bool        // any RTCP came
+	tcp      bool        // nothing is lost, so that reports alone tell nothing
+	governs  bool        // pictures go at the link's pace
+	paced    atomic.Bool // governs, for who does not hold the sink's lock
 	estimate congestion.Estimate
 	choice   congestion.Choice
 	rose     bool      // it turned out to carry more before anything was chosen
@@ -126,11 +128,16 @@ func wireSize(p *mixer.Packet) int { return congestion.Overhead + len(p.Payload)
 // until more is known: the least sound, if its link is going to be.
 func (f *flow) begin(now time.Time) (fit mixer.Fit) {
 	f.began = now
-	if f.governs = f.agree && !f.tcp; f.governs {
+	if f.govern(f.agree); f.governs {
 		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone}
 	}
 	f.fitted, f.told = fit, f.governs
 	return fit
+}
+
+func (f *flow) govern(yes bool) {
+	f.governs = yes
+	f.paced.Store(yes)
 }
 
 // sent notes a packet that is about to be written, and returns its
@@ -151,7 +158,7 @@ func (f *flow) step(now time.Time) {
 	if f.spoke {
 		within = feedbackWithin
 	}
-	f.governs = !f.tcp && (!f.heard.IsZero() || f.agree && now.Sub(f.began) < within)
+	f.govern((f.agree || !f.tcp) && (!f.heard.IsZero() || f.agree && now.Sub(f.began) < within))
 	if !f.governs {
 		return
 	}

@@ -332,7 +332,12 @@ func TestFlowReports(t *testing.T) {
 	s.flow.tcp = true
 	s.tick(now.Add(2 * time.Millisecond))
 	if s.flow.governs {
-		t.Fatal("governed over TCP")
+		t.Fatal("governed by reports over TCP")
+	}
+	s.flow.agree = true
+	s.tick(now.Add(3 * time.Millisecond))
+	if !s.flow.governs || !s.flow.paced.Load() {
+		t.Fatal("not governed by transport-wide feedback over TCP")
 	}
 }
 

@@ -224,7 +224,7 @@ func (s *sink) hear(o *outgoing, p rtcp.Packet, now time.Time) {
 	}
 }
 
-// over follows the way that ICE chose: over TCP, its own control is in charge.
+// over follows the way that ICE chose.
 func (p *peer) over(pair *webrtc.ICECandidatePair) {
 	s := p.sink
 	if s == nil || s.flow == nil || pair == nil {

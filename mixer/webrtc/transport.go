@@ -142,6 +142,7 @@ func (t *Transport) Stream(ssrc uint32) (tcp.Stream, bool) {
 	out := tcp.Stream{Sound: s.sound}
 	if sub := s.sink.subscription(); sub != nil && !s.sound {
 		out.Bitrate = sub.Bitrate()
+		out.Paced = s.sink.flow != nil && s.sink.flow.paced.Load()
 	}
 	return out, true
 }

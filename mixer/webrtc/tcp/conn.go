@@ -24,6 +24,10 @@ const (
 	// into the queue of a slow link.
 	Backlog = 200 * time.Millisecond
 
+	// PacedBacklog is the same for a stream whose sender sees the queue by what
+	// comes back, and sends less: what is dropped before it does costs a keyframe.
+	PacedBacklog = time.Second
+
 	maxPictures = 512 << 10        // bytes, the largest picture included
 	maxSounds   = 64               // messages; they are also never older than Backlog
 	maxControl  = 64               // messages of STUN, DTLS and RTCP
@@ -40,7 +44,8 @@ const (
 // Stream is what is known of an RTP stream by its SSRC.
 type Stream struct {
 	Sound   bool
-	Bitrate int // bit/s
+	Bitrate int  // bit/s
+	Paced   bool // at the pace that the way is found to carry
 }
 
 // Counter is a metric.
@@ -140,7 +145,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		s := c.stream(ssrc, now)
 		if s.Sound {
 			c.addSound(b, now)
-		} else if err := c.addPicture(b, frameID{ssrc, timestamp}, s.Bitrate); err != nil {
+		} else if err := c.addPicture(b, frameID{ssrc, timestamp}, s); err != nil {
 			return 0, err
 		}
 	}
@@ -167,9 +172,13 @@ func (c *Conn) addSound(b []byte, now time.Time) {
 }
 
 // addPicture admits or refuses a picture at its first packet, whole.
-func (c *Conn) addPicture(b []byte, id frameID, bitrate int) error {
+func (c *Conn) addPicture(b []byte, id frameID, s Stream) error {
 	again := id.ssrc == c.newest.ssrc && int32(id.timestamp-c.newest.timestamp) < 0 // sent again (RFC 4585)
-	limit := max(bitrate/8*int(Backlog/time.Millisecond)/1000, minBacklog)
+	backlog := Backlog
+	if s.Paced {
+		backlog = PacedBacklog
+	}
+	limit := max(s.Bitrate/8*int(backlog/time.Millisecond)/1000, minBacklog)
 	if id != c.newest && !again {
 		c.newest = id
 		c.refusing = c.backlog() > limit

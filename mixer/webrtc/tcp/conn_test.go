@@ -26,6 +26,7 @@ type rig struct {
 	conn                      *Conn
 	client                    net.Conn
 	pictures, sounds, control count
+	paced                     bool // set before the first picture
 }
 
 // newRig connects a Conn with a client that reads nothing by itself: net.Pipe
@@ -37,7 +38,7 @@ func newRig(t *testing.T) *rig {
 	r.conn = New(server, Options{
 		Packet: Framed,
 		Stream: func(ssrc uint32) (Stream, bool) {
-			return Stream{Sound: ssrc == soundSSRC, Bitrate: bitrate}, ssrc == soundSSRC || ssrc == pictureSSRC
+			return Stream{Sound: ssrc == soundSSRC, Bitrate: bitrate, Paced: r.paced}, ssrc == soundSSRC || ssrc == pictureSSRC
 		},
 		Pictures: &r.pictures, Sounds: &r.sounds, Control: &r.control,
 	})
@@ -123,6 +124,22 @@ func TestClientStopsReading(t *testing.T) {
 	}
 	if most := key*(packetSize+2) + limit + delta*(packetSize+2) + maxSounds*102; r.conn.Waiting() > most {
 		t.Errorf("%d bytes wait, at most %d", r.conn.Waiting(), most)
+	}
+}
+
+// TestPacedWaits: of a stream whose sender keeps to the pace of the link a second
+// may wait, for it is going to send less.
+func TestPacedWaits(t *testing.T) {
+	r := newRig(t)
+	r.paced = true
+	taken := 0
+	for i := uint32(1); i <= 100; i++ {
+		if r.picture(i*3000, 1) == 0 {
+			taken++
+		}
+	}
+	if want := bitrate/8/(packetSize+2) + 1; taken < want-1 || taken > want+2 {
+		t.Errorf("%d pictures taken, want about %d", taken, want)
 	}
 }
 
