@@ -16,9 +16,10 @@ func (p *Playout) Push(pkt *rtp.Packet, level float64, now time.Time) {
 }
 
 // PushCopies takes one packet that came with copies of those right before it,
-// the oldest first (RFC 2198).
-func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now time.Time) {
-	p.push(pkt, copies, level, false, now)
+// the oldest first (RFC 2198). It reports whether the packet came because it was
+// asked for.
+func (p *Playout) PushCopies(pkt *rtp.Packet, copies []Block, level float64, now time.Time) (again bool) {
+	return p.push(pkt, copies, level, false, now)
 }
 
 // PushNoise takes a packet that says how a pause sounds (RFC 3389, section 4),
@@ -27,13 +28,13 @@ func (p *Playout) PushNoise(pkt *rtp.Packet, now time.Time) {
 	p.push(pkt, nil, silence, true, now)
 }
 
-func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise bool, now time.Time) {
+func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise bool, now time.Time) (again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Packets++
 	if len(pkt.Payload) > maxParcel {
 		p.stats.Bad++
-		return
+		return false
 	}
 	if !p.started || pkt.SSRC != p.ssrc {
 		p.begin(pkt, now)
@@ -43,7 +44,7 @@ func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise boo
 	if seq > q.last+far || seq < q.last-far {
 		if !p.restart.saw(pkt.SequenceNumber) {
 			p.stats.Bad++
-			return
+			return false
 		}
 		p.begin(pkt, now)
 		seq = unwrap(q.last, pkt.SequenceNumber)
@@ -52,7 +53,7 @@ func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise boo
 	}
 	if len(pkt.Payload) == 0 {
 		q.skip(seq) // a probe: it takes a number and says nothing
-		return
+		return false
 	}
 	q.prepend(seq)
 	p.clock.Arrived(pkt.Timestamp, now)
@@ -67,8 +68,13 @@ func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise boo
 	for i, c := range copies {
 		p.copied(c, seq-int64(len(copies)-i), level, now)
 	}
+	if at := q.at(seq); at.seq == seq && at.asks > 0 {
+		// What comes sooner than an answer can was only late.
+		again = at.state == waiting || at.state == taken || now.Sub(at.arrived) > p.mend.rtt*3/4
+	}
 	p.put(e, pkt.Payload, transit, now)
 	p.aim(now)
+	return again
 }
 
 // scale turns a timestamp into samples.

@@ -43,6 +43,10 @@ func (r *Reception) Add(seq uint16, timestamp uint32, now time.Time) {
 	}
 }
 
+// Again takes back that a packet was counted: it was lost, and came because it was
+// asked for. Reports tell what the way loses.
+func (r *Reception) Again() { r.received-- }
+
 // Sender takes a sender report.
 func (r *Reception) Sender(p *rtcp.SenderReport, now time.Time) {
 	r.senderReport, r.reportedAt = uint32(p.NTPTime>>16), now

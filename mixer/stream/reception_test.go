@@ -26,6 +26,9 @@ func TestReception(t *testing.T) {
 	if got.Jitter != 0 || got.LastSenderReport != 0x22223333 || got.Delay != 32768 {
 		t.Fatalf("%+v", got)
 	}
+	// One comes because it was asked for, which makes it no less lost.
+	r.Add(seq-5, 95*900, now)
+	r.Again()
 	// Nothing lost since.
 	for i := 100; i < 150; i++ {
 		r.Add(seq, uint32(i)*900, now.Add(time.Duration(i)*11*time.Millisecond))

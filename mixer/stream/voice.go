@@ -57,15 +57,16 @@ func (v *Voice) use(c *codec.Codec, channels int) {
 	}, func() (codec.AudioDecoder, error) { return c.NewAudioDecoder(format) })
 }
 
-// Push takes a packet and the copies of earlier ones that came in it.
-func (v *Voice) Push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level float64, now time.Time) {
+// Push takes a packet and the copies of earlier ones that came in it. It reports
+// whether the packet came because it was asked for.
+func (v *Voice) Push(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, level float64, now time.Time) (again bool) {
 	v.mu.Lock()
 	if c != v.codec && !v.closed {
 		v.use(c, v.format.Channels)
 	}
 	playout := v.playout
 	v.mu.Unlock()
-	playout.PushCopies(p, copies, level, now)
+	return playout.PushCopies(p, copies, level, now)
 }
 
 // tapped is a room's Publication that shows sound as it came in.

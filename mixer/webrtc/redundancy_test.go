@@ -145,5 +145,16 @@ func TestSoundIsAskedFor(t *testing.T) {
 		if want := rtt == 10*time.Millisecond; slices.Contains(asked, 8) != want {
 			t.Errorf("round trip %v: asked for %v", rtt, asked)
 		}
+		// Reports go on to say what the way loses; what only was late is no loss.
+		late := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 111, SSRC: 9, SequenceNumber: 8, Timestamp: 8 * 960}, Payload: []byte{1, 2, 3}}
+		raw, _ := late.Marshal()
+		for _, after := range []time.Duration{2 * time.Millisecond, 20 * time.Millisecond} {
+			lost := s.streams[1]
+			s.packet(raw, start.Add(185*time.Millisecond+after))
+			if want := len(asked) > 0 && after > rtt; (s.streams[1].Lost() > 0) != want {
+				t.Errorf("round trip %v: %d lost when a packet comes %v after it was asked for", rtt, s.streams[1].Lost(), after)
+			}
+			s.streams[1] = lost
+		}
 	}
 }

@@ -238,7 +238,11 @@ func (s *source) sound(c *codec.Codec, p *rtp.Packet, copies []jitter.Block, siz
 			level = -float64(e[0] & 0x7f)
 		}
 	}
-	s.voice.Push(c, p, copies, level, now)
+	if s.voice.Push(c, p, copies, level, now) {
+		s.mu.Lock()
+		t.Again()
+		s.mu.Unlock()
+	}
 	s.voice.Show(pub, c, p, now)
 	if hole && s.audio.nack {
 		s.rouse() // sound waits too shortly to wait for the next tick

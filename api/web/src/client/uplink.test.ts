@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { allowance, beginning, tuned, Uplink, uploaded, wire, within } from "./uplink.ts";
+import { allowance, beginning, resending, tuned, Uplink, uploaded, wire, within } from "./uplink.ts";
 import type { Ask } from "./types.ts";
 
 const ask: Ask = { active: true, width: 426, height: 240, fps: 25, bitrate: 230_000 };
 const asked = allowance(ask);
+
+const best = { sound: { bitrate: 32_000, packet: 20, quiet: false, twice: false }, picture: Infinity };
 
 /** Looks so often at a link of that estimate; returns how often sending changed. */
 const looks = (u: Uplink, available: number | null, n: number, loss: number | null = 0, measured: number | null = null): number => {
@@ -16,7 +18,7 @@ const looks = (u: Uplink, available: number | null, n: number, loss: number | nu
 test("a good link is left alone", () => {
   const u = new Uplink();
   assert.equal(looks(u, 900_000, 60), 0);
-  assert.deepEqual(u.sending, { sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+  assert.deepEqual(u.sending, best);
   // The server's own bound makes the estimate small: that is no thin link.
   const little: Ask = { ...ask, bitrate: 60_000 };
   for (let i = 0; i < 20; i++) u.look({ available: 120_000, measured: null, loss: 0, asked: allowance(little) });
@@ -36,7 +38,7 @@ test("a thin link has sound first, and the picture has what is left", () => {
 test("below 36 kbit/s the picture pauses within 2 s, and is tried again later and later", () => {
   const u = new Uplink();
   looks(u, 34_000, 2, 0.1);
-  assert.ok(u.paused && u.sending.picture === 0 && wire(u.sending.sound) < 21_000);
+  assert.ok(u.paused && u.sending.picture === 0 && u.sending.sound.bitrate === 12_000 && wire(u.sending.sound) < 31_000);
   const tries: number[] = [];
   for (let i = 0, was = true; i < 300; i++) {
     looks(u, 34_000, 1, 0.1);
@@ -52,7 +54,7 @@ test("what came back stays, step by step", () => {
   const u = new Uplink();
   looks(u, 24_000, 2, 0.1);
   looks(u, 1_000_000, 60);
-  assert.deepEqual(u.sending, { sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+  assert.deepEqual(u.sending, { ...best, sound: { ...best.sound, twice: u.sending.sound.twice } });
   const swings = new Uplink();
   let changes = 0;
   for (let i = 0; i < 60; i++) changes += looks(swings, i % 2 ? 140_000 : 160_000, 1, 0.05);
@@ -102,12 +104,16 @@ test("an answer is tuned once, whatever it said before", () => {
     "v=0", "m=audio 9 UDP/TLS/RTP/SAVPF 63 111", "a=mid:0", "a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111", "a=rtpmap:111 opus/48000/2",
     "a=fmtp:111 minptime=10;useinbandfec=1", "a=sendrecv", "m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=rtpmap:96 VP8/90000", "",
   ].join("\r\n");
-  const v = { bitrate: 16_000, packet: 60, quiet: true };
+  const v = { bitrate: 16_000, packet: 60, quiet: true, twice: false };
   const once = tuned(answer, v);
   assert.match(once, /a=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=16000;usedtx=1\r\n/);
   assert.match(once, /a=sendrecv\r\na=ptime:60\r\nm=video/);
   assert.equal(tuned(once, v), once);
-  const back = tuned(once, { bitrate: 32_000, packet: 20, quiet: false });
+  assert.match(once, /m=audio 9 UDP\/TLS\/RTP\/SAVPF 111 63\r\n/);
+  const twice = tuned(once, { ...v, twice: true });
+  assert.match(twice, /m=audio 9 UDP\/TLS\/RTP\/SAVPF 63 111\r\n/);
+  assert.equal(tuned(twice, v), once);
+  const back = tuned(once, { bitrate: 32_000, packet: 20, quiet: false, twice: false });
   assert.match(back, /useinbandfec=1;maxaveragebitrate=32000\r\n/);
   assert.ok(!back.includes("usedtx") && !back.includes("ptime:60"));
   assert.ok(back.endsWith("a=rtpmap:96 VP8/90000\r\n"));
@@ -126,9 +132,8 @@ test("the offer's own way up tells a thin link from a long one", () => {
 });
 
 test("a link that carries hardly more than sound begins without a picture, and tries one", () => {
-  assert.ok(uploaded(7000, 2500, 650) < 55_000); // 30 kbit/s, 600 ms there and back
   const u = new Uplink();
-  u.begin(48_000);
+  u.begin(83_000); // as 50 kbit/s look
   assert.ok(u.paused && u.sending.picture === 0 && u.sending.sound.bitrate === 12_000);
   assert.equal(within(ask, u.sending.picture).active, false);
   assert.equal(within({ ...ask, bitrate: 0 }, u.sending.picture).active, false);
@@ -136,6 +141,49 @@ test("a link that carries hardly more than sound begins without a picture, and t
   assert.ok(u.paused);
   looks(u, null, 1);
   assert.ok(!u.paused && u.sending.picture > 0);
+});
+
+test("a link with room for hardly more than sound is left to sound for a minute", () => {
+  const u = new Uplink();
+  assert.ok(uploaded(7000, 2500, 650) < 55_000); // 30 kbit/s, 600 ms there and back
+  u.begin(uploaded(7000, 2500, 650));
+  looks(u, null, 59);
+  assert.ok(u.paused);
+  const wider = new Uplink();
+  wider.begin(83_000); // 50 kbit/s
+  looks(wider, null, 10);
+  assert.ok(!wider.paused);
+});
+
+test("sound goes twice where some is lost, if there is room, and once again when nothing is", () => {
+  const u = new Uplink();
+  looks(u, 900_000, 60, 0.004);
+  assert.equal(u.sending.sound.twice, false);
+  looks(u, 900_000, 60, 0.01);
+  assert.deepEqual(u.sending.sound, { ...best.sound, twice: true });
+  looks(u, 900_000, 20);
+  assert.ok(u.sending.sound.twice, "a calm of 20 s is none yet");
+  looks(u, 900_000, 40);
+  assert.deepEqual(u.sending, best);
+
+  const slow = new Uplink();
+  slow.begin(83_000); // 50 kbit/s: sound takes 17 of it, twice 29
+  for (let i = 0; i < 9; i++) looks(slow, null, 1, i % 3 ? 0 : 0.06);
+  assert.ok(slow.paused && slow.sending.sound.twice);
+  assert.ok(wire(slow.sending.sound) < 30_000);
+
+  const full = new Uplink();
+  looks(full, 900_000, 30, 0.05, 25_000); // the server sees a queue: it is lost for being too much
+  assert.ok(full.paused && !full.sending.sound.twice);
+});
+
+test("an offer says that sound is sent again when it is asked for", () => {
+  const audio = "m=audio 9 X 111 63\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=rtpmap:63 red/48000/2\r\n";
+  const video = "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n";
+  const once = resending(`v=0\r\n${audio}${video}`);
+  assert.equal(once, `v=0\r\n${audio.replace("48000/2\r\n", "48000/2\r\na=rtcp-fb:111 nack\r\n")}${video}`);
+  assert.equal(resending(once), once);
+  assert.equal(resending("v=0\r\nm=audio 9 X 0\r\na=rtpmap:0 PCMU/8000\r\n"), "v=0\r\nm=audio 9 X 0\r\na=rtpmap:0 PCMU/8000\r\n");
 });
 
 test("pictures begin small where they are told to", () => {

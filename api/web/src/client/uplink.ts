@@ -19,17 +19,20 @@ export interface Voice {
   bitrate: number; // bit/s of Opus
   packet: number; // ms of sound in one; all headers take 26 kbit/s at 20, 8.5 at 60
   quiet: boolean; // next to nothing is sent in silence
+  twice: boolean; // each packet repeats the one before it (RFC 2198)
 }
 
 const headers = 36; // bytes a packet, of those that a browser's estimate is about
 
 /** The rungs, best first: from which estimate on, bit/s. 36 are about 45 on the wire. */
 const rungs: (Sending & { from: number })[] = [
-  { from: 150_000, sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity },
-  { from: 70_000, sound: { bitrate: 24_000, packet: 40, quiet: false }, picture: Infinity },
-  { from: 36_000, sound: { bitrate: 16_000, packet: 60, quiet: true }, picture: Infinity },
-  { from: 0, sound: { bitrate: 12_000, packet: 60, quiet: true }, picture: 0 },
+  { from: 150_000, sound: { bitrate: 32_000, packet: 20, quiet: false, twice: false }, picture: Infinity },
+  { from: 70_000, sound: { bitrate: 24_000, packet: 40, quiet: false, twice: false }, picture: Infinity },
+  { from: 36_000, sound: { bitrate: 16_000, packet: 60, quiet: true, twice: false }, picture: Infinity },
+  { from: 0, sound: { bitrate: 12_000, packet: 60, quiet: true, twice: false }, picture: 0 },
 ];
+/** The same for links that lose some: what is said comes through although a packet does not, for no more delay than one is long. */
+const doubled: Voice[] = rungs.map((r) => ({ ...r.sound, twice: true }));
 
 /** The rung of somebody who wants to spend little: the first that is quiet in silence. */
 export const thrifty = 2;
@@ -37,17 +40,25 @@ const silent = rungs.length - 1;
 
 /** What sound takes of the estimate, bit/s. */
 export function wire(v: Voice): number {
-  return v.bitrate + (headers * 8 * 1000) / v.packet;
+  return (v.twice ? 2 : 1) * v.bitrate + (headers * 8 * 1000) / v.packet;
 }
 
 /** A link of which is known only that it is slow, bit/s. */
 export const slow = 100_000;
 const soundOnly = 90_000; // of what uploaded says, which takes 30 for 48 at times, and 50 for 83
 
+const hardly = 65_000; // below it, 40 or less: no room for a picture
+
+const losing = 0.008; // share of sound, in the mean of some looks, from which on it is sent twice
+const kept = 0.002; // and below which, for calm looks, once again
+const calm = 30;
+const leastPicture = 10_000;
+
 const downAfter = 2; // looks in a row that say so, one a second
 const upAfter = 8;
 const heavy = 0.1; // loss that is taken for too much being sent, where the browser has no estimate
 const tryAfter = 10; // looks from a pause to the first attempt to send a picture again
+const tryThin = 60; // on a link that has hardly room for one
 const tryLongest = 120;
 const proof = 6; // looks that an attempt has to last
 
@@ -66,13 +77,17 @@ export class Uplink {
   private tried = 0; // looks since the picture was tried again; 0: it was not
   private estimate = Infinity;
   private steady = Infinity; // falls with the estimate and rises slowly
+  private lost = 0; // share of our sound, in the mean of the last looks
+  private quiet = 0; // looks in a row with next to nothing lost
+  private twice = false;
 
   /** How to send now. */
   get sending(): Sending {
     const r = rungs[this.rung]!;
-    const left = this.rung > 0 ? Math.max(1, Math.floor((0.9 * this.steady - wire(r.sound)) / 10_000)) * 10_000 : Infinity;
+    const sound = this.twice ? doubled[this.rung]! : r.sound;
+    const left = this.rung > 0 ? Math.max(1, Math.floor((0.9 * this.steady - wire(sound)) / leastPicture)) * leastPicture : Infinity;
     const most = this.least > 0 ? 80_000 : Infinity;
-    return { sound: r.sound, picture: r.picture && Math.min(left, most) };
+    return { sound, picture: r.picture && Math.min(left, most) };
   }
 
   /** Whether the picture is paused because the link carries no more than sound. */
@@ -94,6 +109,7 @@ export class Uplink {
   begin(rate: number): void {
     if (rate >= 150_000) return;
     this.rung = Math.max(this.rung, rate < soundOnly ? silent : thrifty);
+    if (rate < hardly) this.wait = tryThin;
     this.steady = Math.min(this.steady, Math.max(rate, 40_000));
   }
 
@@ -109,7 +125,18 @@ export class Uplink {
     this.steady = this.rung === 0 && this.estimate === Infinity ? Infinity : Math.min(this.estimate, slowly);
     if (this.paused) this.resume(u);
     else this.follow(lossy);
+    this.repeat(u.loss ?? 0);
     return JSON.stringify(this.sending) !== before;
+  }
+
+  // Sound goes twice while some of it is lost, if there is room: a way up that
+  // loses for being full would lose more.
+  private repeat(loss: number): void {
+    this.lost += (loss - this.lost) / 8;
+    this.quiet = this.lost < kept ? this.quiet + 1 : 0;
+    const room = this.steady - wire(doubled[this.rung]!) - (this.paused ? 0 : leastPicture);
+    if (this.twice) this.twice = this.quiet < calm && room >= 0;
+    else this.twice = this.lost > losing && room >= 0.1 * this.steady;
   }
 
   private follow(lossy: boolean): void {
@@ -184,6 +211,21 @@ export function beginning(answer: string, bitrate: number): string {
 }
 
 /**
+ * An offer to send sound again that was lost (RFC 4585, section 4.2): Chromium does
+ * so when it is asked, but does not say so by itself.
+ */
+export function resending(offer: string): string {
+  return offer
+    .split(/(?=^m=)/m)
+    .map((part) => {
+      const pt = part.startsWith("m=audio") && /^a=rtpmap:(\d+) opus\//im.exec(part)?.[1];
+      if (!pt || new RegExp(`^a=rtcp-fb:(${pt}|\\*) nack\\s*$`, "m").test(part)) return part;
+      return part.replace(new RegExp(`^a=rtpmap:${pt} .*\r?\n`, "m"), `$&a=rtcp-fb:${pt} nack\r\n`);
+    })
+    .join("");
+}
+
+/**
  * An answer that makes the browser send sound like this: a=ptime, and the format
  * parameters of Opus (RFC 7587, section 6.1). It is between the page and its
  * browser; the server takes any of it.
@@ -199,6 +241,7 @@ function tuneAudio(part: string, v: Voice): string {
   const pt = /^a=rtpmap:(\d+) opus\//im.exec(part)?.[1];
   if (!pt) return part;
   const lines = part.split("\r\n").filter((l) => !/^a=(max)?ptime:/.test(l));
+  prefer(lines, pt, v.twice);
   const ours = ["maxaveragebitrate", "usedtx", "ptime"];
   const at = lines.findIndex((l) => l.startsWith(`a=fmtp:${pt} `));
   const kept = at < 0 ? [] : lines[at]!.slice(`a=fmtp:${pt} `.length).split(";").filter((p) => !ours.includes(p.split("=")[0]!.trim()));
@@ -208,4 +251,14 @@ function tuneAudio(part: string, v: Voice): string {
   const end = lines.at(-1) === "" ? lines.length - 1 : lines.length;
   lines.splice(end, 0, `a=ptime:${v.packet}`);
   return lines.join("\r\n");
+}
+
+/** Puts redundant sound, if it was agreed on, before or behind the codec that it repeats: the browser sends the first. */
+function prefer(lines: string[], pt: string, twice: boolean): void {
+  const red = lines.map((l) => /^a=rtpmap:(\d+) red\//i.exec(l)?.[1]).find((n) => n);
+  if (!red) return;
+  const [media, port, proto, ...formats] = lines[0]!.split(" ");
+  const others = formats.filter((f) => f !== red);
+  others.splice(others.indexOf(pt) + (twice ? 0 : 1), 0, red);
+  lines[0] = [media, port, proto, ...others].join(" ");
 }

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { Refused } from "./errors.ts";
+import { resending } from "./uplink.ts";
 import { Whip } from "./whip.ts";
 
-const how = () => ({ sound: { bitrate: 32_000, packet: 20, quiet: false }, picture: Infinity });
+const how = () => ({ sound: { bitrate: 32_000, packet: 20, quiet: false, twice: false }, picture: Infinity });
 
 interface Call {
   method: string;
@@ -13,7 +14,7 @@ interface Call {
   keepalive: boolean;
 }
 
-const sdp = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=mid:0\r\n";
+const sdp = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=mid:0\r\n";
 let calls: Call[];
 let answer: () => Promise<Response>;
 let patched: () => Promise<Response>;
@@ -29,8 +30,12 @@ class FakePeer extends EventTarget {
   };
   remote = "";
   closed = false;
-  setLocalDescription = async () => {
-    if (this.restarts) this.localDescription = { sdp: sdp.replace("ufrag:u", `ufrag:u${this.restarts}`) };
+  strict = false; // takes its own offer only
+  createOffer = async () => ({ type: "offer" as const, sdp: this.restarts ? sdp.replace("ufrag:u", `ufrag:u${this.restarts}`) : sdp });
+  setLocalDescription = async (d?: RTCSessionDescriptionInit) => {
+    const own = (await this.createOffer()).sdp;
+    if (this.strict && d && d.sdp !== own) throw new Error("not my offer");
+    this.localDescription = { sdp: d?.sdp ?? own };
     this.signalingState = "have-local-offer";
   };
   setRemoteDescription = async (d: RTCSessionDescriptionInit) => {
@@ -84,7 +89,7 @@ test("the offer goes out at once, candidates follow when the session has an addr
   const connected = whip.connect(how);
   await settle();
   assert.deepEqual(calls.map((c) => c.method), ["POST"]);
-  assert.equal(calls[0]?.body, sdp);
+  assert.equal(calls[0]?.body, resending(sdp));
   assert.equal(calls[0]?.headers.authorization, "Bearer t");
   pc.candidate("candidate:1");
   pc.candidate("candidate:2");
@@ -101,6 +106,18 @@ test("the offer goes out at once, candidates follow when the session has an addr
   pc.candidate(null);
   await settle();
   assert.match(calls[2]?.body ?? "", /end-of-candidates/);
+});
+
+test("sound is offered to be sent again, by browsers that take that", async () => {
+  for (const strict of [false, true]) {
+    const { pc, whip } = make();
+    pc.strict = strict;
+    calls = [];
+    await whip.connect(how);
+    assert.equal(calls[0]!.body.includes("a=rtcp-fb:111 nack"), !strict);
+    assert.equal(calls[0]!.body, pc.localDescription.sdp);
+    assert.ok(pc.remote.startsWith("v=0 answer"));
+  }
 });
 
 test("closing ends the session once, by a request that outlives the page", async () => {

@@ -1,5 +1,5 @@
 import { Refused, refusal } from "./errors.ts";
-import { beginning, tuned, type Sending, type Voice } from "./uplink.ts";
+import { beginning, resending, tuned, type Sending, type Voice } from "./uplink.ts";
 import { fragment, iceHead, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
@@ -38,7 +38,7 @@ export class Whip {
    */
   async connect(how: (bytes: number, took: number) => Sending): Promise<void> {
     this.pc.addEventListener("icecandidate", (e) => this.trickle(e.candidate));
-    await this.pc.setLocalDescription();
+    await this.offer();
     const sdp = this.pc.localDescription?.sdp ?? "";
     this.head = iceHead(sdp);
     const began = performance.now();
@@ -63,13 +63,19 @@ export class Whip {
     this.flush();
   }
 
+  // Browsers that take no offer but their own make that one.
+  private async offer(): Promise<void> {
+    const { type, sdp } = await this.pc.createOffer();
+    await this.pc.setLocalDescription({ type, sdp: resending(sdp ?? "") }).catch(() => this.pc.setLocalDescription());
+  }
+
   /**
    * Changes how sound is sent, without a word to the server: the browser gets the
    * same answer with other parameters. False if it cannot be done now.
    */
   async retune(voice: Voice): Promise<boolean> {
     if (!this.answer || this.closed || this.pc.signalingState !== "stable") return false;
-    await this.pc.setLocalDescription();
+    await this.offer();
     await this.pc.setRemoteDescription({ type: "answer", sdp: tuned(this.answer, voice) });
     return true;
   }
@@ -90,7 +96,7 @@ export class Whip {
       this.waiting = [];
       this.gathered = false;
       this.head = null; // holds back what is gathered until the server knows the new credentials
-      await this.pc.setLocalDescription();
+      await this.offer();
     }
     const head = iceHead(this.pc.localDescription?.sdp ?? "");
     const candidates = this.waiting.slice();
