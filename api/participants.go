@@ -32,7 +32,7 @@ type muteInput struct {
 type tierInput struct {
 	ParticipantPath
 	Body struct {
-		Tier string `json:"tier" minLength:"1" maxLength:"64" doc:"a name of the ladder" example:"360p"`
+		Tier string `json:"tier" minLength:"1" maxLength:"64" doc:"a name of the ladder, or sound for no pictures" example:"360p"`
 	}
 }
 
@@ -141,7 +141,7 @@ func (a *API) setTier(room, id, tier string) error {
 }
 
 func (a *API) knownTier(tier string) error {
-	if names := a.cfg.Rooms.Tiers(); !slices.Contains(names, tier) {
+	if names := append(a.cfg.Rooms.Tiers(), mixer.SoundOnly); !slices.Contains(names, tier) {
 		return newProblem(http.StatusBadRequest, "tier %.40q: is none of %q", tier, names)
 	}
 	return nil

@@ -101,6 +101,7 @@ func TestParticipants(t *testing.T) {
 	b.want(b.do("PATCH", all+"/ada", host, map[string]any{"audio": true}), http.StatusUnprocessableEntity)
 	b.want(b.do("PUT", all+"/ada/tier", ada, map[string]any{"tier": "360p"}), http.StatusOK)
 	b.want(b.do("PATCH", all+"/ada/tier", host, map[string]any{"tier": "720p"}), http.StatusOK)
+	b.want(b.do("PUT", all+"/ada/tier", ada, map[string]any{"tier": "sound"}), http.StatusOK)
 	w := b.want(b.do("PUT", all+"/ada/tier", ada, map[string]any{"tier": "8k"}), http.StatusBadRequest)
 	if !strings.Contains(w.Body.String(), "720p") {
 		t.Errorf("the problem does not name the tiers: %s", w.Body)
@@ -110,7 +111,7 @@ func TestParticipants(t *testing.T) {
 	b.want(b.do("DELETE", all+"/ada", eve, nil), http.StatusForbidden)
 	want := []string{
 		"mute demo ada true -", "mute demo ada false true", "mute demo none true -",
-		"tier demo ada 360p", "tier demo ada 720p", "tier demo none 360p",
+		"tier demo ada 360p", "tier demo ada 720p", "tier demo ada sound", "tier demo none 360p",
 	}
 	if got := b.rooms.log(); !slices.Equal(got, want) {
 		t.Errorf("calls %q", got)

@@ -38,7 +38,7 @@ func (a *API) whipRoutes() {
 			"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/ErrorModel"}},
 		}},
 	}
-	tier := queryParameter("tier", "the tier of the mix to receive, a name of the ladder")
+	tier := queryParameter("tier", "the tier of the mix to receive, a name of the ladder, or sound for no pictures")
 	a.offerRoute("whip", "Publish; answered recvonly, or sendrecv with return=mix", a.publish, queryParameter("return", "mix: the same connection receives the room's mix"), tier)
 	a.offerRoute("whep", "View the room's mix; answered sendonly", a.watch, tier)
 }

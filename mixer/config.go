@@ -187,7 +187,7 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for i, t := range c.Ladder {
-		if t.Name == "" || t.Name == programme || names[t.Name] {
+		if t.Name == "" || t.Name == programme || t.Name == SoundOnly || names[t.Name] {
 			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
 		} else if wrong := t.check(); wrong != "" {
 			bad("ladder[%d]%s", i, wrong)
@@ -234,6 +234,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// SoundOnly is the name of the tier of who asks for no pictures. No ladder has it.
+const SoundOnly = "sound"
+
 // wanted is the tier that w asks for.
 func (c Config) wanted(w Want) (TierSpec, error) {
 	if w.Programme == nil {
@@ -251,8 +254,11 @@ func (c Config) wanted(w Want) (TierSpec, error) {
 }
 
 func (c Config) tier(name string) (TierSpec, error) {
-	if name == "" {
+	switch name {
+	case "":
 		return c.Ladder[0], nil
+	case SoundOnly:
+		return TierSpec{Name: SoundOnly}, nil
 	}
 	for _, t := range c.Ladder {
 		if t.Name == name {

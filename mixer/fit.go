@@ -72,8 +72,11 @@ const noPictures = -1
 func (s *Subscription) tier() (spec TierSpec, pictures bool) {
 	ladder := s.room.server.cfg.Ladder
 	asked := slices.Index(ladder, s.spec)
+	if s.spec.Name == SoundOnly {
+		asked = len(ladder) - 1 // more need not be known of the link
+	}
 	s.best.Store(int32(max(0, asked)))
-	if len(s.video) == 0 || s.fits == noPictures {
+	if len(s.video) == 0 || s.fits == noPictures || s.spec.Name == SoundOnly {
 		return TierSpec{}, false
 	}
 	if s.spec.Name == programme {

@@ -122,7 +122,7 @@ type Packet struct {
 
 // Want is what a subscriber asks for at join.
 type Want struct {
-	Tier string // a name from the ladder; empty takes the default
+	Tier string // a name from the ladder, or SoundOnly; empty takes the default
 	// Programme asks for a tier of its own instead of one from the ladder, which
 	// neither the budget nor a link changes. All who want the same share one
 	// encoder. Its codec is the first of Sink.Codecs that the server encodes, and

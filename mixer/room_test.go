@@ -242,6 +242,42 @@ func TestTierMovesWithoutStall(t *testing.T) {
 	})
 }
 
+// TestSoundOnly: who asks for no pictures gets none and goes on hearing, and has them
+// back as soon as a newcomer would.
+func TestSoundOnly(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		p, other := join(t, s, "r", red, 0, ""), join(t, s, "g", green, 440, "")
+		time.Sleep(2 * time.Second)
+		if err := s.SetTier("a", "r", SoundOnly); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		_, _, before := p.size()
+		time.Sleep(2 * time.Second)
+		if _, _, n := p.size(); n != before {
+			t.Errorf("%d pictures of no tier", n-before)
+		}
+		if len(p.heard(soundRate)) == 0 {
+			t.Error("under 1 s of sound")
+		}
+		if best := p.sub.Best(); best != len(s.cfg.Ladder)-1 {
+			t.Errorf("tier %d is looked for on its link", best)
+		}
+		if err := p.sub.SetTier("360p"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(s.cfg.JoinHold + 200*time.Millisecond)
+		if w, _, n := p.size(); n == before || w != 640 {
+			t.Errorf("%d pictures %d wide, want some of 640", n-before, w)
+		}
+		if err := s.SetBitrate("a", SoundOnly, 100_000); !errors.Is(err, ErrNoTier) {
+			t.Errorf("a bit rate of no pictures: %v", err)
+		}
+		p.leave()
+		other.leave()
+	})
+}
+
 func TestBitrateChangesLive(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		p := join(t, s, "r", red, 0, "360p")

@@ -318,7 +318,7 @@ func (s *Server) Remove(room, id string) error {
 	})
 }
 
-// SetTier moves a participant to a tier of the ladder by name.
+// SetTier moves a participant to a tier of the ladder by name, or to SoundOnly.
 func (s *Server) SetTier(room, id, tier string) error {
 	spec, err := s.cfg.tier(tier)
 	if err != nil {
@@ -328,8 +328,7 @@ func (s *Server) SetTier(room, id, tier string) error {
 		if m.sub == nil {
 			return fmt.Errorf("room %q: participant %q receives nothing: %w", room, id, ErrNoParticipant)
 		}
-		m.sub.spec = spec
-		r.update()
+		m.sub.ask(spec)
 		return nil
 	})
 }
@@ -338,6 +337,9 @@ func (s *Server) SetTier(room, id, tier string) error {
 // back to the ladder's.
 func (s *Server) SetBitrate(room, tier string, bps int) error {
 	spec, err := s.cfg.tier(tier)
+	if err == nil && tier == SoundOnly {
+		err = fmt.Errorf("tier %q: has no pictures: %w", tier, ErrNoTier)
+	}
 	if err != nil {
 		return err
 	}

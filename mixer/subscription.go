@@ -66,16 +66,25 @@ func (s *Subscription) Bitrate() int {
 }
 
 // SetTier moves the receiver to a tier of the ladder, at that tier's next keyframe,
-// or as close to it as its link carries.
+// or as close to it as its link carries; with SoundOnly it gets no pictures.
 func (s *Subscription) SetTier(name string) error {
 	spec, err := s.room.server.cfg.tier(name)
 	if err != nil {
 		return err
 	}
-	return s.room.do(func() {
-		s.spec = spec
-		s.room.update()
-	})
+	return s.room.do(func() { s.ask(spec) })
+}
+
+// ask moves the receiver from the room's goroutine. Who had asked for no pictures and
+// wants them again looks at nothing, and waits like a newcomer.
+func (s *Subscription) ask(spec TierSpec) {
+	if s.spec.Name == SoundOnly {
+		s.mu.Lock()
+		s.watching = false
+		s.mu.Unlock()
+	}
+	s.spec = spec
+	s.room.update()
 }
 
 // Close takes the sink out of the room. It may be called twice.

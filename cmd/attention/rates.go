@@ -153,6 +153,8 @@ of 32 kb/s in packets of 20 ms beside the upper tiers and of 16 kb/s in packets 
 - The join page: "Auto" is the first tier; "Low data" is the lowest one whose pictures still move (` + "`low_data`" + ` in the answer to a join). It
   holds the way up to little as well: sound of 16 kb/s in packets of 60 ms, next to nothing in silence, pictures of 80 kb/s at most.
 - The last tier is there by name, and for links that carry no more.
+- ` + "`sound`" + ` is the tier of no pictures, anywhere a tier is named: "Sound only" in the join page, which also takes it while it is in the
+  background for more than 5 s.
 
 ## The way up
 

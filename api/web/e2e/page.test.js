@@ -106,6 +106,32 @@ test("a screen takes the camera's place, and gives it back", async () => {
   await page.context().close();
 });
 
+test("who looks elsewhere gets sound alone, and the picture back; so does who chooses it", async () => {
+  const room = await server.room("aside");
+  const { page, complaints } = await open(`${server.url}/r/aside#${room.join_key}`);
+  await join(page, "Ada");
+  await members("aside", "Ada has a picture", ([ada]) => ada?.tier);
+  // A headless browser's pages are all in the foreground.
+  const show = (/** @type {boolean} */ shown) => page.evaluate((state) => {
+    Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, shown ? "visible" : "hidden");
+  await show(false);
+  await members("aside", "Ada has none", ([ada]) => !ada.tier && ada.receives);
+  await show(true);
+  await members("aside", "Ada has one again", ([ada]) => ada.tier);
+  await plays(page);
+
+  await page.getByTestId("tier").selectOption("sound");
+  await members("aside", "Ada hears only", ([ada]) => !ada.tier && ada.receives);
+  await page.getByTestId("sound-only").waitFor();
+  await page.getByTestId("tier").selectOption("");
+  await page.getByTestId("sound-only").waitFor({ state: "detached" });
+  await plays(page);
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
 test("a reload comes back to the same place and leaves no ghost", async () => {
   const room = await server.room("reload");
   const { page, complaints } = await open(`${server.url}/r/reload#${room.join_key}`);

@@ -8,7 +8,7 @@ import { Lifeline } from "./lifeline.ts";
 import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
-import type { Ask, Place } from "./types.ts";
+import { soundOnly, type Ask, type Place } from "./types.ts";
 import { allowance, slow, Uplink, uploaded, within, type Voice } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
@@ -44,6 +44,7 @@ export class Client {
   private phase: Phase = "idle";
   private key = "";
   private tier = "";
+  private shown = true; // whether anybody sees the picture
   private roundTrip = 0; // ms; of the last request that was small
   private whip: Whip | null = null;
   private audio: RTCRtpSender | null = null;
@@ -140,14 +141,29 @@ export class Client {
     this.tier = tier;
     this.uplink.spare(this.thrifty(tier));
     this.send();
-    const name = tier || this.place?.tiers[0];
+    this.ask();
+  }
+
+  /** Says whether the picture can be seen at all: a page in the background has no use for it. */
+  setShown(shown: boolean): void {
+    if (shown === this.shown) return;
+    this.shown = shown;
+    this.ask();
+  }
+
+  private ask(): void {
+    const name = this.wanted || this.place?.tiers[0];
     if (name) this.control?.send({ type: "tier", tier: name });
+  }
+
+  private get wanted(): string {
+    return this.shown ? this.tier : soundOnly;
   }
 
   // Whether a tier is for those who want to spend little, on the way up, too.
   private thrifty(tier: string): boolean {
     const { tiers = [], low_data = "" } = this.place ?? {};
-    return low_data !== "" && tier !== "" && tiers.indexOf(tier) >= tiers.indexOf(low_data);
+    return tier === soundOnly || low_data !== "" && tier !== "" && tiers.indexOf(tier) >= tiers.indexOf(low_data);
   }
 
   /** Leaves for good. May be called twice. */
@@ -418,7 +434,7 @@ export class Client {
   private mediaURL(viewer: boolean): string {
     const url = new URL(`/${viewer ? "whep" : "whip"}/${encodeURIComponent(this.place!.room)}`, this.base);
     if (!viewer) url.searchParams.set("return", "mix");
-    if (this.tier) url.searchParams.set("tier", this.tier);
+    if (this.wanted) url.searchParams.set("tier", this.wanted);
     return url.href;
   }
 

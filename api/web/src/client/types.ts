@@ -58,6 +58,9 @@ export interface State {
   calls?: Call[]; // oldest first; those placed from the room for a moment after their end
 }
 
+/** The name of no pictures, wherever a tier is asked for. */
+export const soundOnly = "sound";
+
 /** The answer to a join. */
 export interface Place {
   token: string;

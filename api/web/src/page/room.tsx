@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Quality } from "../client/index.ts";
+import { soundOnly, type Quality } from "../client/index.ts";
 import { Icon } from "./icons.tsx";
 import type { Model } from "./model.ts";
 import { People } from "./people.tsx";
@@ -8,6 +8,7 @@ import { People } from "./people.tsx";
 export function Room({ model }: { model: Model }) {
   const [people, setPeople] = useState(false);
   useKeys(model, () => setPeople(false));
+  useShown(model);
   useWakeLock();
   const me = model.me.value;
   const { mic, camera, screen } = model.sending.value;
@@ -142,6 +143,7 @@ function Mix({ model }: { model: Model }) {
   return (
     <>
       <video ref={video} class="mix" autoplay playsInline data-testid="mix" aria-label="Everybody in the room" />
+      {model.tier.value === soundOnly && <p class="curtain" role="status" data-testid="sound-only">Sound only. Choose another quality to see the room again.</p>}
       {silent && (
         <button type="button" class="hear" onClick={hear} data-testid="hear">
           Tap to hear the room
@@ -164,6 +166,7 @@ function Quality({ model }: { model: Model }) {
             {i === 0 ? "HD" : tier === model.client.place?.low_data ? "Low data" : tier}
           </option>
         ))}
+        <option value={soundOnly}>Sound only</option>
       </select>
     </label>
   );
@@ -187,6 +190,26 @@ function useKeys(model: Model, onEscape: () => void): void {
     };
     addEventListener("keydown", down);
     return () => removeEventListener("keydown", down);
+  }, []);
+}
+
+const glance = 5000; // ms
+
+/** Spares the way down, and a phone's battery, pictures that nobody sees. A glance elsewhere is too short for that. */
+function useShown(model: Model): void {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = () => {
+      clearTimeout(timer);
+      const shown = document.visibilityState === "visible" || !!document.pictureInPictureElement;
+      timer = setTimeout(() => model.client.setShown(shown), shown ? 0 : glance);
+    };
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", look);
+      model.client.setShown(true);
+    };
   }, []);
 }
 
