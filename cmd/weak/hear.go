@@ -25,6 +25,7 @@ const (
 	searchFor   = 3000.0
 	hopTime     = 10.0  // ms
 	stopped     = 100.0 // ms between two hops: no sound at all came meanwhile
+	wide        = 40.0  // ms that a hop's level is of
 	tail        = 150.0 // ms before its end that a tone may end by stretching
 )
 
@@ -132,9 +133,11 @@ func listen(sounds [][]float64, speakers []speaker, w window) Sound {
 			longest, missing = max(longest, h.duration), missing+h.duration
 			continue
 		}
-		l, m := gaps(h.hops, h.onset, h.turn.to+float64(s.DelayP50), h.level)
-		// What its beginning is later than that of the others was not heard.
-		head := max(0, h.onset-h.turn.from-float64(s.DelayP50))
+		end := ended(h.hops, h.onset, h.onset+h.duration, h.level)
+		l, m := gaps(h.hops, h.onset, max(h.turn.to+float64(s.DelayP50), end), h.level)
+		// What its beginning is later than that of the others was not heard, as far as
+		// the end is not later, too: what is whole was held back, which the delay tells.
+		head := min(max(0, h.onset-h.turn.from-float64(s.DelayP50)), max(0, h.duration-(end-h.onset)-wide))
 		longest, missing = max(longest, l, head), missing+m+head
 	}
 	s.LongestGap, s.Gaps = Figure(longest), Figure(missing/total)
@@ -171,6 +174,17 @@ func onset(series []hop) (at, level float64, ok bool) {
 		}
 	}
 	return 0, 0, false
+}
+
+// ended returns when a tone was last there between an onset and a time.
+func ended(series []hop, onset, until, level float64) float64 {
+	last := onset
+	for _, h := range series {
+		if h.at > onset && h.at <= until && h.level >= level-fallen {
+			last = h.at
+		}
+	}
+	return last
 }
 
 // gaps returns the longest time and the whole time between an onset and an end

@@ -223,6 +223,6 @@ settled (each row says when), in the row with steps from the fall of the rate to
   arrived would look younger, and a tile never seen counts as fresh when the measurement began. The speaker's tile is the more refreshed one of the two who speak.
 - **Sound**: each tone through windows of 40 ms. Mouth to ear is from the microphone's 20 ms before a bot's packet leaves to the half height of
   the tone in the page; a turn that is never heard counts with its length. A gap is a tone 15 dB below what it was, or a
-  beginning that comes later than the others' by so much. Made up is concealed less silent concealed samples by getStats.
+  beginning that comes later than the others' by so much while the end does not: what is whole and late is delay. Made up is concealed less silent concealed samples by getStats.
 - "–" is what could not be measured, and meets no goal.
 `

@@ -155,6 +155,26 @@ func TestListenToTones(t *testing.T) {
 		t.Errorf("p95 of the delay is %v", s.DelayP95)
 	}
 
+	// A turn that is whole and late is delayed; one that begins late and ends with the
+	// others lacks its beginning; one held back lacks what is missing in its late end.
+	turns := speakers[0].turns(w)
+	odd := turns[len(turns)/2]
+	half := func(tn turn) float64 {
+		if tn == odd {
+			return 500
+		}
+		return 100
+	}
+	s = listen(hearing(w, speakers, half, never), speakers, w)
+	near(t, "longest gap", s.LongestGap, 0, 0)
+	near(t, "gaps", s.Gaps, 0, 0)
+	short := func(at float64) bool { return at > odd.to+100 && at < odd.to+600 }
+	s = listen(hearing(w, speakers[:1], half, short), speakers[:1], w)
+	near(t, "a beginning that was not heard", s.LongestGap, 400, 45)
+	torn := func(at float64) bool { return at > odd.to+200 && at < odd.to+450 }
+	s = listen(hearing(w, speakers[:1], half, torn), speakers[:1], w)
+	near(t, "a hole in a late end", s.LongestGap, 250, 20)
+
 	s = listen(nil, speakers, w)
 	if s.Missed != s.Turns || s.Turns == 0 || s.Gaps != 1 {
 		t.Errorf("of silence: %+v", s)

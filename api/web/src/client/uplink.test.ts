@@ -124,6 +124,7 @@ test("the offer's own way up tells a thin link from a long one", () => {
   assert.ok(uploaded(7000, 1450, 320) < 80_000); // 50 kbit/s
   assert.equal(uploaded(7000, 350, 320), Infinity);
   assert.ok(uploaded(7000, 900, 300) > 150_000); // a connection was made first
+  assert.ok(uploaded(7000, 1550, 820) < 90_000); // 50 kbit/s, 400 ms there and back, a connection made for the round trip
   const u = new Uplink();
   u.begin(Infinity);
   assert.equal(u.sending.picture, Infinity);

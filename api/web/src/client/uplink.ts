@@ -192,7 +192,8 @@ export function within(ask: Ask, picture: number): Ask {
  * round trips may have been for the connection. Infinity if it was quick.
  */
 export function uploaded(bytes: number, took: number, roundTrip: number): number {
-  const sending = took - 2 * roundTrip;
+  // A round trip that was measured with a connection in it is two by itself.
+  const sending = took > 2 * roundTrip ? took - 2 * roundTrip : took - roundTrip;
   return took < 800 || sending <= 0 ? Infinity : (bytes * 8000) / sending;
 }
 
