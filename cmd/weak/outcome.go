@@ -107,6 +107,13 @@ type Moment struct {
 	FPS     Figure `json:"fps"`    // pictures that the weak client saw in the second before
 	Age     Figure `json:"age"`    // s, of the picture it sees: since it came
 	Asked   int    `json:"asked"`  // bit/s that the weak client is asked to send
+	// What the server takes its link for, kb/s, and how long sound and pictures stay in
+	// its buffers, ms: that is so, was meant to be, and would be without pictures.
+	Estimate Figure `json:"estimate"`
+	Sound    Figure `json:"sound"`
+	Meant    Figure `json:"meant"`
+	Least    Figure `json:"least"`
+	Video    Figure `json:"video"`
 }
 
 // file is where an outcome is kept.

@@ -121,6 +121,8 @@ type stat struct {
 		Freezes   float64 `json:"freezes"`
 		Frozen    float64 `json:"frozen"`
 		Plis      float64 `json:"plis"`
+		Delay     float64 `json:"delay"` // s, of all pictures that came out of the buffer, added up
+		Emitted   float64 `json:"emitted"`
 	} `json:"video"`
 	Audio struct {
 		Bytes     float64 `json:"bytes"`
@@ -444,9 +446,15 @@ func (s *stage) look(ctx context.Context, now time.Time) error {
 		m.Queue = Figure(float64(down.Waiting) * 8 * 1000 / rate)
 	}
 	s.last, s.lastAt = [2]link.Counters{up, down}, now
+	m.Estimate = none
 	for _, p := range st.Participants {
 		if p.Name == weakName {
 			m.Tier, s.weak = p.Tier, p.ID
+			known, err := s.server.Metrics(ctx)
+			if err != nil {
+				return err
+			}
+			m.Estimate = Figure(known.Sum("mixdown_webrtc_link_estimate_bps", `"`+p.ID+`"`) / 1000)
 			if p.Ask != nil {
 				m.Asked = p.Ask.Bitrate
 			}
@@ -526,12 +534,35 @@ func (s *stage) judge(o *Outcome, w window, weak, strong taken) {
 			}
 		}
 		m.FPS, m.Age = Figure(n), Figure((at-newest)/1000)
+		m.buffers(weak.Stats, at)
 	}
 	if len(s.row.Steps) > 1 {
 		fall, rise := s.row.Steps[1].At, s.row.Steps[2].At
 		o.Back = moving(seen, clicked+float64(fall.Milliseconds()), clicked+float64(rise.Milliseconds()))
 		o.Regained = regained(o.Timeline, fall.Seconds(), rise.Seconds())
 	}
+}
+
+// buffers takes what getStats said of both buffers in the second before at.
+func (m *Moment) buffers(stats []stat, at float64) {
+	m.Sound, m.Meant, m.Least, m.Video = none, none, none, none
+	var a, b *stat
+	for i := range stats {
+		if x := &stats[i]; x.T <= at {
+			if x.T > at-1250 && a == nil {
+				a = x
+			}
+			b = x
+		}
+	}
+	if a == nil || a == b {
+		return
+	}
+	emitted := b.Audio.Emitted - a.Audio.Emitted
+	m.Sound = ratio(1000*(b.Audio.Delay-a.Audio.Delay), emitted)
+	m.Meant = ratio(1000*(b.Audio.Target-a.Audio.Target), emitted)
+	m.Least = ratio(1000*(b.Audio.Least-a.Audio.Least), emitted)
+	m.Video = ratio(1000*(b.Video.Delay-a.Video.Delay), b.Video.Emitted-a.Video.Emitted)
 }
 
 // regained returns how many seconds after the rise of the rate pictures come

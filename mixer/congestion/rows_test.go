@@ -47,6 +47,13 @@ func rows() []row {
 	drop := link(1e6, 50*ms, 0)
 	drop.down.steps = []step{{0, 1e6}, {20 * time.Second, 150e3}, {40 * time.Second, 1e6}}
 	drop.length = 60 * time.Second
+	// A browser's own picture fills the way up when that falls, too, until it has noticed, and
+	// feedback stands behind it.
+	both := drop.with(func(w *weak) {
+		w.down.queue, w.up.queue, w.layers = 500*ms, 500*ms, nil
+		w.up.steps = []step{{0, 5e5}, {20 * time.Second, 75e3}, {40 * time.Second, 5e5}}
+		w.speaks, w.shows = true, []step{{0, 150e3}, {22 * time.Second, 20e3}}
+	})
 	outage := link(1e6, 50*ms, 0)
 	outage.down.steps = []step{{0, 1e6}, {20 * time.Second, 0}, {25 * time.Second, 1e6}}
 	outage.up.steps = []step{{0, 1e7}, {20 * time.Second, 0}, {25 * time.Second, 1e7}}
@@ -96,6 +103,7 @@ func rows() []row {
 		{name: "  queue 50ms", w: drop.with(short), want: "540p", soon: 15 * time.Second, fps: 10},
 		{name: "  jitter 30ms", w: drop.with(shaky), want: "540p", soon: 15 * time.Second, fps: 10},
 		{name: "  no layers", w: drop.with(func(w *weak) { w.layers = nil }), want: "540p", soon: 5 * time.Second, fps: 10},
+		{name: "  up as well", w: both, want: "540p", soon: 5 * time.Second, fps: 10},
 		{name: "1M outage 5s", w: outage, want: "540p", soon: 5 * time.Second},
 		{name: "3M", w: link(3e6, 30*ms, 0), want: "720p", soon: 3 * time.Second, fps: 24, hole: time.Second},
 		// Receiver reports alone see a queue late.
@@ -194,6 +202,7 @@ func (r row) print(t *testing.T, all []figures) {
 		{"again", r.again},
 		{"snd95", func(f figures) float64 { return 1000 * quantile(f.sounds, .95).Seconds() }},
 		{"sndmax", func(f figures) float64 { return 1000 * quantile(f.sounds, 1).Seconds() }},
+		{"buf", func(f figures) float64 { return 1000 * quantile(f.ears, .5).Seconds() }},
 		{"gap", func(f figures) float64 { return 1000 * f.soundGap.Seconds() }},
 		{"1/fps", func(f figures) float64 { return min(1/f.fps, 99) }},
 		{"hole", func(f figures) float64 { return seconds(f.freeze) }},

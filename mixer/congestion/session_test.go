@@ -20,10 +20,11 @@ type weak struct {
 	cross    *tcp
 	best     int
 	low      int
-	hint     bool // the way's round trip is known before
-	chatter  int  // bytes that the client sends at once when it comes
-	speaks   bool // it sends sound of its own
-	changes  int  // bytes of the room's state that come at once, now and then
+	hint     bool   // the way's round trip is known before
+	chatter  int    // bytes that the client sends at once when it comes
+	speaks   bool   // it sends sound of its own
+	changes  int    // bytes of the room's state that come at once, now and then
+	shows    []step // bit/s of the picture that it sends
 }
 
 // event is something that happens at one end at a moment.
@@ -65,6 +66,7 @@ type figures struct {
 	sounds    []time.Duration // from the room to the client, less the link's own delay
 	soundGap  time.Duration   // most by which a packet of sound came later than the one before it, over its interval
 	soundLost float64
+	ears      []time.Duration // for how long a browser would keep sound, at every packet
 	shown     []time.Duration
 	freeze    time.Duration // longest time without a new picture, after the first
 	frozen    float64       // share of the time in which a picture stood for more than half a second
@@ -137,6 +139,7 @@ type session struct {
 	newestShown int
 	lastShown   time.Duration
 	lastSound   time.Duration
+	ear         *ear
 	asked       time.Duration
 	intervalRR  [2]int
 }
@@ -161,7 +164,7 @@ func run(w weak, seed uint64) figures {
 	s := &session{
 		w: &w, room: newRoom(rungs, rng(3)),
 		sent: map[uint16]*sentVideo{}, arrivals: map[uint16]time.Duration{}, missing: map[int]*miss{},
-		newest: -1, reported: -1, highest: -1,
+		newest: -1, reported: -1, highest: -1, ear: newEar(),
 	}
 	s.link = NewLink(rungs, DefaultLimits(), func(p *pkt) int { return p.size })
 	s.link.Bound(w.best, w.low)
@@ -178,6 +181,9 @@ func run(w weak, seed uint64) figures {
 	}
 	if w.speaks {
 		s.ev.at(0, s.speak)
+	}
+	if w.shows != nil {
+		s.ev.at(0, s.show)
 	}
 	if w.cross != nil {
 		w.cross.start(s)
@@ -316,7 +322,9 @@ func (s *session) arrive(number uint16, kind Kind, p *pkt, sent, now time.Durati
 	s.intervalRR[0]++
 	switch {
 	case p.sound:
+		keeps := s.ear.hear(now, now-sent)
 		if sent >= settled {
+			s.f.ears = append(s.f.ears, keeps)
 			s.f.sounds = append(s.f.sounds, now-sent-s.w.down.delay)
 		}
 		if s.lastSound > settled {
@@ -430,6 +438,20 @@ func (s *session) change(now time.Duration) {
 func (s *session) speak(now time.Duration) {
 	s.ev.at(now+60*time.Millisecond, s.speak)
 	s.w.up.pass(180, now)
+}
+
+// show is the client's own picture.
+func (s *session) show(now time.Duration) {
+	rate := 0.0
+	for _, st := range s.w.shows {
+		if st.from <= now {
+			rate = st.rate
+		}
+	}
+	s.ev.at(now+40*time.Millisecond, s.show)
+	for left := int(rate / 8 / 25); left > 0; left -= 1200 {
+		s.w.up.pass(min(left, 1200), now)
+	}
 }
 
 // report sends feedback.

@@ -42,7 +42,7 @@ func (s *sink) report(now time.Time) {
 func (s *sink) reports(now time.Time) (out []rtcp.Packet) {
 	sdes := new(rtcp.SourceDescription)
 	for _, o := range []*outgoing{s.audio, s.video} {
-		if o == nil || o == s.video && !s.inStep() {
+		if o == nil || o == s.video && !s.inStep(now) {
 			continue
 		}
 		if r := o.report(now); r != nil {
@@ -59,11 +59,30 @@ func (s *sink) reports(now time.Time) (out []rtcp.Packet) {
 	return append(out, sdes)
 }
 
-// inStep reports whether sound is to be played in step with pictures.
-func (s *sink) inStep() bool {
+// inStep reports whether the client is told when pictures were made.
+func (s *sink) inStep(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flow == nil || s.flow.inStep()
+	if s.flow == nil {
+		return true
+	}
+	told, later := s.flow.inStep(now)
+	s.video.later = later
+	return told
+}
+
+// reportEvery is how long it is to the next report: what a browser was told of
+// pictures and is not so any more it has to learn soon.
+func (s *sink) reportEvery(now time.Time) time.Duration {
+	if s.flow != nil {
+		s.mu.Lock()
+		hurries := now.Sub(s.flow.led) < leadHurry
+		s.mu.Unlock()
+		if hurries {
+			return reportEvery
+		}
+	}
+	return s.peer.reportEvery()
 }
 
 // streamOf returns the outgoing stream of an SSRC, or nil.

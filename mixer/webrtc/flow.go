@@ -21,12 +21,14 @@ const (
 	// turns out to carry ever more, of the tier it asked for, at the rate that is
 	// known so far.
 	startWithin = 5 * time.Second
-	// Who is below the tier it asked for, with pictures that are few or need repair,
-	// hears sound as soon as it comes: browsers would hold it back until the
-	// latest of the pictures is there, and nobody sees lips in them. A browser that
-	// was told once knows for good.
-	stepFPS  = 15
-	stepLoss = 0.05
+	// Browsers hold sound back until the latest of the pictures is there. Who has not
+	// the tier it asked for gets pictures late, by up to half a second, so it is not
+	// told when they were made, and hears sound as soon as it comes. A browser that was
+	// told once goes by that for good, and by the line through the last 20 reports: it is told
+	// that pictures were made later, by lead; and as that is reached only by many
+	// reports, they come more often for a while.
+	lead      = 300 * time.Millisecond
+	leadHurry = 8 * time.Second
 )
 
 // cargo is what waits in a link's pacer.
@@ -55,8 +57,10 @@ type flow struct {
 	rose     bool      // it turned out to carry more before anything was chosen
 	fitted   mixer.Fit // that the room was told
 	told     bool
-	dropped  uint64 // pictures that are counted
-	stepped  bool   // the client was told when pictures were made
+	dropped  uint64    // pictures that are counted
+	stepped  bool      // the client was told when pictures were made
+	leads    bool      // and is told now that it was later
+	led      time.Time // when that changed
 	list     []cargo
 }
 
@@ -190,14 +194,18 @@ func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 	return fit, true
 }
 
-// inStep reports whether the client is to know when pictures were made.
-func (f *flow) inStep() bool {
-	if f.governs && f.choice.Tier < 0 {
-		return f.stepped // it is not known yet what they will be, and a slow link rises, too
+// inStep reports whether the client is to know when pictures were made, and by how
+// much later than it was.
+func (f *flow) inStep(now time.Time) (told bool, later time.Duration) {
+	// Before the first choice it is not known yet what they will be.
+	below := f.governs && (f.choice.Tier < 0 || f.choice.Tier > f.link.Best())
+	if f.stepped = f.stepped || !below; f.stepped && f.leads != below {
+		f.leads, f.led = below, now
 	}
-	below := f.governs && f.choice.Tier > f.link.Best()
-	f.stepped = f.stepped || !below || f.link.FPS(f.choice.Tier) >= stepFPS && f.estimate.Loss < stepLoss
-	return f.stepped
+	if f.leads {
+		later = lead
+	}
+	return f.stepped, later
 }
 
 // picture queues one and reports whether it was taken.

@@ -341,34 +341,63 @@ func TestFlowReports(t *testing.T) {
 	}
 }
 
-// TestInStep: who has few pictures, or many repaired, is not told when they were
-// made.
+// TestInStep: who has not the tier it asked for is not told when pictures were
+// made; if it was told before, that they were made later.
 func TestInStep(t *testing.T) {
+	now := time.Unix(1000, 0)
+	f := newFlow(rungs(newFakeRooms().Rungs()), true)
+	f.begin(now)
 	for _, c := range []struct {
-		name string
-		fps  float64
-		loss float64
-		tier int
-		want bool
+		name  string
+		tier  int
+		told  bool
+		later time.Duration
 	}{
-		{"few pictures", 10, 0, 1, false},
-		{"as many as lips need", 15, 0, 1, true},
-		{"much repaired", 15, 0.1, 1, false},
-		{"it is not known yet what they will be", 10, 0, -1, false},
-		{"the tier asked for", 10, 0.1, 0, true},
+		{"it is not known yet what they will be", -1, false, 0},
+		{"a lower tier", 1, false, 0},
+		{"the tier asked for", 0, true, 0},
+		{"fallen", 1, true, lead},
+		{"without any", -1, true, lead},
+		{"risen again", 0, true, 0},
 	} {
-		r := rungs(newFakeRooms().Rungs())
-		r.Tiers[0].FPS, r.Tiers[1].FPS = c.fps, c.fps
-		f := newFlow(r, true)
-		f.begin(time.Now())
-		f.choice.Tier, f.estimate.Loss = c.tier, c.loss
-		if f.inStep() != c.want {
-			t.Errorf("%s: in step: %t", c.name, !c.want)
+		f.choice.Tier = c.tier
+		if told, later := f.inStep(now); told != c.told || later != c.later {
+			t.Errorf("%s: told %t, that they were made %v later; want %t, %v", c.name, told, later, c.told, c.later)
 		}
-		f.choice.Tier, f.estimate.Loss = 1, 0.5
-		if f.inStep() != c.want {
-			t.Errorf("%s: what a browser was told once it keeps", c.name)
-		}
+	}
+}
+
+// TestReportLater: a report that puts pictures later says so of their time alone,
+// and round trips come out as they are.
+func TestReportLater(t *testing.T) {
+	s, _, _, codecs := newTestSink()
+	now := time.Unix(1000, 0)
+	o := s.video
+	o.last = &mixer.Packet{Codec: codecs[0], Time: now}
+	back := func(r *rtcp.SenderReport, after time.Duration) time.Duration {
+		o.quality.rtt.Store(0)
+		o.received(rtcp.ReceptionReport{LastSenderReport: uint32(r.NTPTime >> 16)}, now.Add(after))
+		return time.Duration(o.quality.rtt.Load()).Round(time.Millisecond)
+	}
+	first := o.report(now)
+	o.later = lead
+	second := o.report(now)
+	if got := second.NTPTime - first.NTPTime; second.RTPTime != first.RTPTime || got>>32 != 0 || time.Duration(got*1e9>>32).Round(time.Millisecond) != lead {
+		t.Errorf("%d more of 2^-32 s for the same RTP time, want %v", got, lead)
+	}
+	if got := back(first, 50*time.Millisecond); got != 0 {
+		t.Errorf("%v by a report of before", got)
+	}
+	if got := back(second, 50*time.Millisecond); got != 50*time.Millisecond {
+		t.Errorf("round trip %v, want 50 ms", got)
+	}
+	o.later = 0
+	third := o.report(now.Add(time.Second))
+	if got := back(second, 50*time.Millisecond); got != 0 {
+		t.Errorf("%v by a report of before", got)
+	}
+	if got := back(third, 1050*time.Millisecond); got != 50*time.Millisecond {
+		t.Errorf("round trip %v, want 50 ms", got)
 	}
 }
 

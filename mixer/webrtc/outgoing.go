@@ -85,6 +85,10 @@ type outgoing struct {
 	history   *history // nil: never sent again
 	copies    copies
 
+	later time.Duration // than it was reports are to say that it was made
+	said  atomic.Int64  // ns; what the last one said
+	since atomic.Uint32 // middle of the NTP time of the first one that said so; 0: all do
+
 	quality quality
 }
 
@@ -247,15 +251,22 @@ func (o *outgoing) report(now time.Time) *rtcp.SenderReport {
 	if o.last == nil {
 		return nil
 	}
-	return stream.SenderReport(o.ssrc, o.last, o.packets, o.octets, now)
+	r := stream.SenderReport(o.ssrc, o.last, o.packets, o.octets, now)
+	r.NTPTime = jitter.ToNTP(now.Add(o.later))
+	if int64(o.later) != o.said.Load() {
+		o.since.Store(uint32(r.NTPTime >> 16))
+		o.said.Store(int64(o.later))
+	}
+	return r
 }
 
 // received takes the client's report on this stream.
 func (o *outgoing) received(r rtcp.ReceptionReport, now time.Time) {
 	o.quality.lost.Store(uint32(r.FractionLost))
-	if r.LastSenderReport == 0 {
+	if since := o.since.Load(); r.LastSenderReport == 0 || since != 0 && int32(r.LastSenderReport-since) < 0 {
 		return
 	}
+	now = now.Add(time.Duration(o.said.Load())) // as the report's time was
 	// RFC 3550, section 6.4.1, in units of 1/65536 s, modulo 2^32.
 	rtt := int32(uint32(jitter.ToNTP(now)>>16) - r.LastSenderReport - r.Delay)
 	if rtt >= 0 {

@@ -197,8 +197,8 @@ func (p *pacer) report(now time.Time) {
 		s.tick(now)
 	}
 	for _, s := range due {
-		s.reportDue = now.Add(s.peer.reportEvery())
 		s.report(now)
+		s.reportDue = now.Add(s.reportEvery(now))
 		s.ask(now)
 	}
 }
