@@ -47,8 +47,6 @@ export function wire(v: Voice): number {
 export const slow = 100_000;
 const soundOnly = 90_000; // of what uploaded says, which takes 30 for 48 at times, and 50 for 83
 
-const hardly = 65_000; // below it, 40 or less: no room for a picture
-
 const losing = 0.008; // share of sound, in the mean of some looks, from which on it is sent twice
 const kept = 0.002; // and below which, for calm looks, once again
 const calm = 30;
@@ -58,7 +56,7 @@ const downAfter = 2; // looks in a row that say so, one a second
 const upAfter = 8;
 const heavy = 0.1; // loss that is taken for too much being sent, where the browser has no estimate
 const tryAfter = 10; // looks from a pause to the first attempt to send a picture again
-const tryThin = 60; // on a link that has hardly room for one
+const tryThin = 30; // on a link that has hardly room for one
 const tryLongest = 120;
 const proof = 6; // looks that an attempt has to last
 
@@ -80,6 +78,7 @@ export class Uplink {
   private lost = 0; // share of our sound, in the mean of the last looks
   private quiet = 0; // looks in a row with next to nothing lost
   private twice = false;
+  private thin = false; // it began as one with room for hardly more than sound
 
   /** How to send now. */
   get sending(): Sending {
@@ -109,7 +108,7 @@ export class Uplink {
   begin(rate: number): void {
     if (rate >= 150_000) return;
     this.rung = Math.max(this.rung, rate < soundOnly ? silent : thrifty);
-    if (rate < hardly) this.wait = tryThin;
+    if (rate < soundOnly) [this.thin, this.wait] = [true, tryThin];
     this.steady = Math.min(this.steady, Math.max(rate, 40_000));
   }
 
@@ -134,6 +133,10 @@ export class Uplink {
   private repeat(loss: number): void {
     this.lost += (loss - this.lost) / 8;
     this.quiet = this.lost < kept ? this.quiet + 1 : 0;
+    if (this.thin && this.lost > losing && !this.paused) {
+      this.rung = silent; // there is no room for both, and sound comes first
+      this.waited = this.tried = 0;
+    }
     const room = this.steady - wire(doubled[this.rung]!) - (this.paused ? 0 : leastPicture);
     if (this.twice) this.twice = this.quiet < calm && room >= 0;
     else this.twice = this.lost > losing && room >= 0.1 * this.steady;
@@ -164,6 +167,7 @@ export class Uplink {
 
   private resume(u: Upward): void {
     const carries = u.measured !== null && this.estimate >= 1.3 * rungs[thrifty]!.from;
+    if (this.thin && this.twice) return;
     if (++this.waited < (carries ? tryAfter / 2 : this.wait)) return;
     this.rung = thrifty;
     this.low = this.high = 0;
