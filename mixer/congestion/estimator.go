@@ -30,6 +30,7 @@ const (
 	// RemoteEstimatorProxy), so late may be what they say first.
 	longestReport = 250 * time.Millisecond
 	regainAfter   = time.Second
+	calmFor       = 8 * time.Second
 	surely        = 15
 	busyWindow    = 600 * time.Millisecond
 	lossWindow    = 2 * time.Second
@@ -70,6 +71,8 @@ type Estimator struct {
 	silence  bool
 
 	queue     time.Duration // standing in the link, newest known
+	taken     float64       // bit/s that the link took when its queue was seen last
+	after     int           // bytes sent after the newest packet of which anything is known
 	last      time.Duration // when the newest packet of all was
 	drain     bool          // until it is gone
 	congested time.Duration // when the link was overused last
@@ -106,8 +109,9 @@ func (e *Estimator) since(now time.Time) time.Duration {
 // the client sends no transport-wide feedback) and its size on the wire.
 func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 	now := e.since(at)
-	e.queue, e.last = e.standing(now), now
+	e.queue, e.last = e.paused(now), now
 	e.coarse.bytes += int64(size)
+	e.after += size
 	id := e.prober.sent(size, now)
 	e.flight.add(seq, packet{at: now, size: int32(size), probe: id})
 	if id > 0 {
@@ -138,6 +142,7 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 			newest = p
 		}
 	}
+	e.after = e.flight.beyond()
 	if newest == nil {
 		return
 	}
@@ -152,7 +157,11 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	if e.word == 0 {
 		e.word = now - newest.at
 	}
-	e.word += (now - newest.at - e.word) / 4
+	if d := now - newest.at - e.word; d > 0 {
+		e.word += d / 16 // a queue that grows is not to be got used to
+	} else {
+		e.word += d / 4
+	}
 	if e.silence {
 		e.resume(now)
 	} else if e.heard > 0 {
@@ -163,14 +172,30 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	e.judge(now)
 }
 
-// standing is what is left of the queue that was measured: where nothing is
+// paused is what is left of the queue that was measured: where nothing is
 // sent nothing is measured either, and ours empties.
-func (e *Estimator) standing(now time.Duration) time.Duration {
+func (e *Estimator) paused(now time.Duration) time.Duration {
 	if pause := now - e.last; pause > pauseLeast {
 		return max(0, e.queue-pause)
 	}
 	return e.queue
 }
+
+// standing is the queue that a packet would meet now. What is heard of it may be old
+// where the way back has a queue of its own; meanwhile it empties at the rate that
+// was seen, but for what was sent.
+func (e *Estimator) standing(now time.Duration) time.Duration {
+	q := e.paused(now)
+	p := e.flight.find(e.flight.seen)
+	if !e.drain || e.taken == 0 || p == nil {
+		return q
+	}
+	rate := min(e.rate, e.taken)
+	return min(q, max(0, e.queue+time.Duration(float64(e.after)*8/rate*float64(time.Second))-(now-p.at)))
+}
+
+// emptied reports whether the queue that is heard of must be gone meanwhile.
+func (e *Estimator) emptied(now time.Duration) bool { return e.drain && e.standing(now) < e.low()/2 }
 
 // low and high are the queues below which a link counts as idle and above which
 // as overused. A large packet of our own is not a queue.
@@ -192,6 +217,7 @@ func (e *Estimator) judge(now time.Duration) {
 	}
 	e.queue = v.queue
 	high := e.high()
+	gone := v.queue > e.low() && e.emptied(now) // what is heard of is
 	if e.prober.pending() {
 		high += probeQueue // a queue of the probe's own making
 	}
@@ -201,9 +227,11 @@ func (e *Estimator) judge(now time.Duration) {
 		e.overused(now)
 		e.lower(v, now)
 	case v.queue > high && (v.before == never || v.queue >= v.before-5*time.Millisecond):
-		e.overused(now)
-		e.lower(v, now)
-	case v.over >= 3 && e.loss.excess(v.over, v.full) > 0.05:
+		if !gone {
+			e.overused(now)
+			e.lower(v, now)
+		}
+	case !gone && v.over >= 3 && e.loss.excess(v.over, v.full) > 0.05:
 		// A short queue overflows before it is long, and empties before it is
 		// measured; then one step at a time.
 		if v.rate > 0 {
@@ -242,10 +270,16 @@ func (e *Estimator) lower(v view, now time.Duration) {
 	if !e.prober.tried {
 		deepest = 0.2 // nothing is known yet
 	}
-	before := e.rate
+	before, calm := e.rate, now-e.lowered
+	if e.taken == 0 || e.taken > v.rate || calm > regainAfter {
+		e.taken = v.rate
+	}
 	e.cut(max(keep*v.rate, e.rate*deepest))
-	if e.former = math.Sqrt(before * e.rate); v.measured >= surely || !e.prober.tried {
+	switch e.former = math.Sqrt(before * e.rate); {
+	case v.measured >= surely || !e.prober.tried:
 		e.former = 0
+	case calm > calmFor:
+		e.former = trust * before // that it carried all the time
 	}
 	e.lowered = now
 }
@@ -402,10 +436,14 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 		out.Silent = late > time.Second
 		e.silence = e.silence || out.Silent
 		pace = 0
+	case late > 0 && e.emptied(now): // the way back has a queue
+		pace = min(pace, e.rate*0.7)
 	case late > 300*time.Millisecond:
 		pace = 0
-	case late > 0:
+	case late > 0 && e.loss.recent > lossyOn: // so may feedback be
 		pace = min(pace, e.rate*0.3)
+	case late > 0:
+		pace = min(pace, e.rate*0.1)
 	}
 	out.Pace = int(pace)
 	return out
@@ -421,6 +459,9 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 	limit := 700 * time.Millisecond
 	if e.heard > 0 {
 		limit = max(e.trip.value(), e.word) + 2*e.interval + 100*time.Millisecond
+		if e.loss.recent > lossyOn { // it may be lost
+			limit += e.interval
+		}
 	}
 	for n := e.flight.seen + 1; n < e.flight.end; n++ {
 		if p := e.flight.find(n); p != nil {

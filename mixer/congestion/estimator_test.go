@@ -216,3 +216,61 @@ func TestQueueEmptiesInSilence(t *testing.T) {
 		t.Errorf("after two seconds of nothing: %+v", got)
 	}
 }
+
+// fallen is an estimator on a link of 1 Mbit/s that carries 150 kbit/s from one
+// moment on, sent to at 880 for 0.1 s, at 20 since then until the first feedback of that comes; and
+// what it is told afterwards: reports come half a second late, because the way back has
+// a queue as well.
+func fallen() (e *Estimator, late []Report, now time.Duration) {
+	e = NewEstimator(DefaultLimits())
+	e.rate, e.prober.tried = 1_000_000, true
+	var reports []Report
+	var seq uint16
+	free := time.Duration(0)
+	send := func(size int, rate float64) {
+		e.Sent(seq, size, moment(now))
+		free = max(free, now) + time.Duration(float64(size)*8/rate*float64(time.Second))
+		reports = append(reports, Report{seq, true, free + 50*ms})
+		seq++
+	}
+	for ; now < 3*time.Second; now += 5 * ms {
+		send(550, 1e6)
+		if len(reports) == 20 {
+			e.Reports(reports, moment(now+60*ms))
+			reports = reports[:0]
+		}
+	}
+	for ; now < 3100*ms; now += 5 * ms {
+		send(550, 150e3)
+	}
+	first := reports
+	reports = nil
+	for ; now < free+10*ms; now += 60 * ms {
+		send(150, 150e3)
+	}
+	e.Reports(first, moment(now))
+	return e, reports, now
+}
+
+// TestFallsAtOnce: one feedback of many packets is enough to know what is left.
+func TestFallsAtOnce(t *testing.T) {
+	e, _, now := fallen()
+	if got := e.Estimate(moment(now)).Rate; got < 110_000 || got > 150_000 {
+		t.Fatalf("%d bit/s of 150000", got)
+	}
+}
+
+// TestLateWord: a queue that must be gone is neither waited for nor a reason
+// to give way further, however late what is heard of it comes.
+func TestLateWord(t *testing.T) {
+	e, late, now := fallen()
+	rate := e.Estimate(moment(now)).Rate
+	now += 250 * ms
+	if got := e.Estimate(moment(now)); got.Queue > 0 || got.Pace < rate/2 {
+		t.Fatalf("the queue is empty: %+v", got)
+	}
+	e.Reports(late[:len(late)/2], moment(now))
+	if got := e.Estimate(moment(now)).Rate; got != rate {
+		t.Fatalf("%d bit/s after feedback of a queue that is gone, %d before", got, rate)
+	}
+}

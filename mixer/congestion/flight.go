@@ -77,6 +77,17 @@ func (f *flight) find(n int64) *packet {
 // oldest is the number before which everything is forgotten.
 func (f *flight) oldest() int64 { return max(f.first, f.end-flightSize) }
 
+// beyond is how many bytes were sent after the newest packet of which feedback has
+// said anything.
+func (f *flight) beyond() (bytes int) {
+	for n := f.seen + 1; n < f.end; n++ {
+		if p := f.find(n); p != nil {
+			bytes += int(p.size)
+		}
+	}
+	return bytes
+}
+
 // Report says what became of one packet.
 type Report struct {
 	Seq     uint16 // transport-wide

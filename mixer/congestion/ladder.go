@@ -353,7 +353,7 @@ func (l *Ladder) down(rate, need float64, e Estimate, now time.Time) {
 	case !far && now.Sub(l.tight) < steady:
 		return
 	}
-	want := l.fit(rate, e.Loss)
+	want := l.fit(rate*upMargin, e.Loss) // one move is better than two
 	if l.rank(want) <= l.rank(cur) {
 		// It fits, and its pictures wait all the same: they are larger than they
 		// should be.

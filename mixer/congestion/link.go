@@ -139,6 +139,10 @@ func (l *Link[P]) RepairAge() time.Duration { return repairAge + l.RoundTrip() }
 // out first at first as seq. Who loses much gets it twice: what a repeated packet that
 // is lost, too, costs is another round trip in which the picture stands.
 func (l *Link[P]) Repair(seq uint16, p P, first, now time.Time) bool {
+	if !l.Choice().Lossy && l.Outdated(first) {
+		l.Refused++
+		return false
+	}
 	if !l.Take(seq, l.size(p), first, l.Estimate(now), now) {
 		return false
 	}

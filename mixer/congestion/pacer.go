@@ -86,10 +86,11 @@ type Pacer[P any] struct {
 
 	patience time.Duration // with what waits
 
-	layer   uint8  // the highest that is taken
-	stream  uint32 // of the newest picture taken
-	needKey bool   // nothing but a keyframe may come next
-	mute    bool   // and that of another encoder
+	layer   uint8     // the highest that is taken
+	stream  uint32    // of the newest picture taken
+	needKey bool      // nothing but a keyframe may come next
+	mute    bool      // and that of another encoder
+	keyed   time.Time // when the newest keyframe came
 
 	// Dropped counts pictures: of upper layers, and others.
 	DroppedLayers, Dropped uint64
@@ -121,7 +122,13 @@ func (p *Pacer[P]) SetPatience(d time.Duration) { p.patience = d }
 func (p *Pacer[P]) Mute() {
 	p.mute, p.needKey = true, true
 	p.clear()
+	clear(p.repairs)
+	p.repairs, p.echoes = p.repairs[:0], p.echoes[:0]
 }
+
+// Outdated reports whether nothing needs a packet any more that went out at a moment:
+// what comes next is a keyframe, or one has come since.
+func (p *Pacer[P]) Outdated(at time.Time) bool { return p.mute || at.Before(p.keyed) }
 
 // Unmute takes a keyframe of any encoder again.
 func (p *Pacer[P]) Unmute() { p.mute = false }
@@ -194,6 +201,7 @@ func (p *Pacer[P]) Video(pic Picture, packets []P, now time.Time) {
 	p.stream, p.needKey, p.mute = pic.Stream, false, false
 	if pic.Keyframe {
 		p.clear() // nothing before it is needed any more
+		p.keyed = now
 	}
 	if len(p.queue) == maxPictures {
 		p.shed()

@@ -261,3 +261,32 @@ func TestEcho(t *testing.T) {
 		t.Fatalf("sent %v", got)
 	}
 }
+
+// TestOutdated: what a keyframe makes needless is not repeated, unless so much is lost that
+// the keyframe itself may be late.
+func TestOutdated(t *testing.T) {
+	l := NewLink(DefaultRungs(nil), DefaultLimits(), func(p int) int { return p })
+	at := origin.Add(time.Second)
+	l.Video(Picture{Keyframe: true, Stream: 1}, []int{100}, origin)
+	if !l.Repair(1, 100, at, at) {
+		t.Fatal("not repeated")
+	}
+	l.Mute()
+	if _, ok := l.Next(at); ok {
+		t.Fatal("something waits after muting")
+	}
+	if l.Repair(2, 100, at, at.Add(ms)) {
+		t.Fatal("repeated while a keyframe is waited for")
+	}
+	l.Video(Picture{Keyframe: true, Stream: 2}, []int{100}, at.Add(10*ms))
+	if l.Repair(3, 100, at, at.Add(20*ms)) {
+		t.Fatal("repeated although a keyframe has come")
+	}
+	if !l.Repair(4, 100, at.Add(15*ms), at.Add(20*ms)) {
+		t.Fatal("not repeated what came after the keyframe")
+	}
+	l.Ladder.now.Lossy = true
+	if !l.Repair(5, 100, at, at.Add(20*ms)) {
+		t.Fatal("not repeated where much is lost")
+	}
+}

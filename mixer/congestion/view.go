@@ -113,12 +113,16 @@ func (e *Estimator) look(now time.Duration) (v view) {
 }
 
 // deepest is the share of the estimate that has to be left by one measurement: few
-// packets measure badly, and more will follow.
+// packets measure badly, and more will follow. Many say what there is, and whoever has
+// to go down by several tiers shall do so at once.
 func (v *view) deepest() float64 {
-	if v.measured < 2*perWindow {
+	switch {
+	case v.measured < 2*perWindow:
 		return 0.8
+	case v.measured < surely:
+		return 0.5
 	}
-	return 0.5
+	return 0.1
 }
 
 // count takes one packet into the view's losses: those beside a queue may be its
