@@ -21,6 +21,7 @@ type receiver struct {
 	names []string
 
 	mu       sync.Mutex
+	released bool
 	stream   uint32
 	decoder  codec.VideoDecoder
 	depack   codec.Depacketizer
@@ -43,12 +44,15 @@ func (r *receiver) Codecs() []string { return r.names }
 func (r *receiver) WriteVideo(picture []*Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.released {
+		return
+	}
 	first := picture[0]
 	if first.Stream != r.stream {
 		if !first.Keyframe {
 			r.t.Error("a stream begins without a keyframe")
 		}
-		r.release()
+		r.free()
 		var err error
 		if r.decoder, err = first.Codec.NewVideoDecoder(); err != nil {
 			r.t.Error(err)
@@ -87,8 +91,16 @@ func (r *receiver) WriteAudio(p *Packet) {
 
 func (r *receiver) Close(error) {}
 
-// release frees the decoder. The caller holds mu, or is the last one.
+// release ends it; what still comes is not looked at.
 func (r *receiver) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free()
+	r.released = true
+}
+
+// free frees the decoder. The caller holds mu.
+func (r *receiver) free() {
 	if r.decoder != nil {
 		r.decoder.Close()
 		r.decoder = nil
