@@ -27,6 +27,7 @@ after(async () => {
   await browser?.close();
   await link?.stop();
   web.close();
+  web.closeAllConnections(); // one that was cut off would never end by itself
 });
 
 test("a browser behind the link", { skip: noLink || false }, async () => {
