@@ -99,14 +99,18 @@ type Moment struct {
 	Rate    Figure `json:"rate"`    // of the link down, kb/s; 0: no limit
 	Offered Figure `json:"offered"` // kb/s since the moment before
 	Carried Figure `json:"carried"`
-	Up      Figure `json:"up"`     // carried the other way
-	Queue   Figure `json:"queue"`  // ms of the rate that wait down
-	Drops   int64  `json:"drops"`  // down, since the moment before
-	Height  int    `json:"height"` // of the weak client's tier, 0 without a picture
-	Tier    string `json:"tier"`   // its name
-	FPS     Figure `json:"fps"`    // pictures that the weak client saw in the second before
-	Age     Figure `json:"age"`    // s, of the picture it sees: since it came
-	Asked   int    `json:"asked"`  // bit/s that the weak client is asked to send
+	Up      Figure `json:"up"`      // carried the other way
+	Queue   Figure `json:"queue"`   // ms of the rate that wait down
+	UpQueue Figure `json:"upqueue"` // and up
+	// What was offered since the moment before by Kind, bytes.
+	OfDown []int64 `json:"of_down"`
+	OfUp   []int64 `json:"of_up"`
+	Drops  int64   `json:"drops"`  // down, since the moment before
+	Height int     `json:"height"` // of the weak client's tier, 0 without a picture
+	Tier   string  `json:"tier"`   // its name
+	FPS    Figure  `json:"fps"`    // pictures that the weak client saw in the second before
+	Age    Figure  `json:"age"`    // s, of the picture it sees: since it came
+	Asked  int     `json:"asked"`  // bit/s that the weak client is asked to send
 	// What the server takes its link for, kb/s, and how long sound and pictures stay in
 	// its buffers, ms: that is so, was meant to be, and would be without pictures.
 	Estimate Figure `json:"estimate"`

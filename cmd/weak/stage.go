@@ -366,6 +366,11 @@ func (s *stage) look(ctx context.Context, now time.Time) error {
 	if rate > 0 {
 		m.Queue = Figure(float64(down.Waiting) * 8 * 1000 / rate)
 	}
+	if rate := float64(s.link.Shape(link.Up).Rate); rate > 0 {
+		m.UpQueue = Figure(float64(up.Waiting) * 8 * 1000 / rate)
+	}
+	sinceDown, sinceUp := down.Since(s.last[link.Down]), up.Since(s.last[link.Up])
+	m.OfDown, m.OfUp = sinceDown.Of[:], sinceUp.Of[:]
 	s.last, s.lastAt = [2]link.Counters{up, down}, now
 	m.Estimate = none
 	for _, p := range st.Participants {
