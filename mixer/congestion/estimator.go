@@ -36,6 +36,10 @@ const (
 	lossWindow    = 2 * time.Second
 	pauseLeast    = 100 * time.Millisecond  // without a packet is one in which the queue falls
 	foreign       = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+	// Who is so far away, or stands behind a queue before anything of ours is in it, is
+	// not sent the usual first probe: on 30 kbit/s that is a second of queue.
+	farAway  = 500 * time.Millisecond
+	farStart = 30_000 // bit/s
 )
 
 // Estimator knows what the way to one client carries. It is fed with what
@@ -94,7 +98,11 @@ func NewEstimator(l Limits) *Estimator {
 }
 
 // Hint tells the round trip of a link that nothing was sent over yet.
-func (e *Estimator) Hint(trip time.Duration) { e.hint = trip }
+func (e *Estimator) Hint(trip time.Duration) {
+	if e.hint = trip; trip >= farAway {
+		e.rate = min(e.rate, farStart)
+	}
+}
 
 // since puts a moment on the estimator's own line, which begins at one second so
 // that zero is never.

@@ -246,10 +246,10 @@ func enlarge(c *net.UDPConn, log *slog.Logger, tell bool) {
 }
 
 // WriteTo implements net.PacketConn. Media waits for its batch to be full or
-// flushed, all else goes at once; handshakes are not repeated without pause.
+// flushed, all else goes at once; handshakes and questions are not repeated without pause.
 func (s *udpSocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	a, ok := to.(*net.UDPAddr)
-	if ok && len(p) > 0 && p[0] == recordHandshake && !s.flights.admit(p, a.AddrPort(), time.Now()) {
+	if ok && len(p) > 0 && !s.due(p, a.AddrPort()) {
 		return len(p), nil
 	}
 	if !ok || !media(p) || a.Zone != "" || len(p) > messageBytes {
@@ -257,6 +257,18 @@ func (s *udpSocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	}
 	s.batch.add(p, a)
 	return len(p), nil
+}
+
+// due reports whether what may be a repeat goes out now.
+func (s *udpSocket) due(p []byte, to netip.AddrPort) bool {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	switch {
+	case p[0] < 4:
+		return s.checks.admit(p, to, time.Now())
+	case p[0] == recordHandshake:
+		return s.flights.admit(p, s.checks.away(to), time.Now())
+	}
+	return true
 }
 
 // media tells RTP from RTCP and the rest (RFC 7983, section 7; RFC 5761, section 4).

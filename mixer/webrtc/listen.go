@@ -80,12 +80,12 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 		return nil, err
 	}
 
-	left := make(farewells, 16)
+	left, said := make(farewells, 16), new(flights)
 	muxes := make([]ice.UDPMux, len(conns))
 	out, in := make([]*batch, len(conns)), make([]*inwards, len(conns))
 	for i, c := range conns {
 		out[i], in[i] = newBatch(c, m), new(inwards)
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{UDPConn: c, meter: m, left: left, guard: newGuard(lim, m), batch: out[i], in: in[i]}, Logger: f.forMux()})
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{UDPConn: c, meter: m, left: left, guard: newGuard(lim, m), batch: out[i], in: in[i], flights: said}, Logger: f.forMux()})
 	}
 	l := newListener(tcpl, left, opt)
 	return &sockets{
@@ -117,7 +117,8 @@ type udpSocket struct {
 	batch *batch // of media to go out
 	in    *inwards
 
-	flights flights
+	flights *flights // of all sockets
+	checks  checks
 	scratch [maxDatagram]byte // of the one goroutine that reads
 }
 
@@ -132,8 +133,11 @@ func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 			if !s.guard.admit(b[:n], from, now) || s.taken(b[:n], from, now) {
 				continue
 			}
-			if b[0] == recordAlert {
+			switch {
+			case b[0] == recordAlert:
 				s.left.from(from)
+			case b[0] < 4:
+				s.checks.answered(b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), now)
 			}
 			return n, net.UDPAddrFromAddrPort(from), nil
 		case err == nil:

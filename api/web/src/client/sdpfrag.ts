@@ -56,3 +56,29 @@ export function fragment(head: IceHead, candidates: string[], done: boolean): st
   if (done) lines.push("a=end-of-candidates");
   return lines.join("\r\n") + "\r\n";
 }
+
+/**
+ * An answer that names one way to the server, for links on which the browser's checks
+ * of all of them stand before the sound: the UDP candidate of the page's own host, else the
+ * first one of IPv4, which takes 20 bytes a packet less. rest are those that are left out.
+ */
+export function narrowed(answer: string, host: string): { sdp: string; rest: string[] } {
+  const lines = answer.split("\r\n");
+  const udp = lines.map(candidate).filter((c) => c?.protocol === "udp");
+  const one = udp.find((c) => c!.address === host) ?? udp.find((c) => !c!.address.includes(":"));
+  if (!one) return { sdp: answer, rest: [] };
+  const rest: string[] = [];
+  const kept = lines.filter((l) => {
+    const c = candidate(l);
+    if (!c || (c.protocol === "udp" && c.address === one.address)) return true;
+    rest.push(l.slice("a=".length));
+    return false;
+  });
+  return { sdp: kept.join("\r\n"), rest };
+}
+
+// A candidate line's parts (RFC 8839, section 5.1).
+function candidate(line: string): { protocol: string; address: string } | null {
+  const m = /^a=candidate:\S+ \d+ (\S+) \d+ (\S+) \d+ typ /.exec(line);
+  return m && { protocol: m[1]!.toLowerCase(), address: m[2]! };
+}

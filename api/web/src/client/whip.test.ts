@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { Refused } from "./errors.ts";
+import { narrowed } from "./sdpfrag.ts";
 import { resending } from "./uplink.ts";
 import { Whip } from "./whip.ts";
 
@@ -24,6 +25,9 @@ class FakePeer extends EventTarget {
   localDescription = { sdp };
   remoteDescription = { sdp: "" };
   signalingState = "stable";
+  iceConnectionState = "new";
+  added: RTCIceCandidateInit[] = [];
+  addIceCandidate = async (c: RTCIceCandidateInit) => void this.added.push(c);
   restarts = 0;
   restartIce = () => {
     this.restarts++;
@@ -118,6 +122,56 @@ test("sound is offered to be sent again, by browsers that take that", async () =
     assert.equal(calls[0]!.body, pc.localDescription.sdp);
     assert.ok(pc.remote.startsWith("v=0 answer"));
   }
+});
+
+const ways = [
+  "m=audio 9 X 111",
+  "a=candidate:1 1 udp 2130706431 2001:db8::1 26000 typ host",
+  "a=candidate:2 1 udp 2130706431 192.0.2.1 26000 typ host",
+  "a=candidate:3 1 udp 2130706431 192.0.2.2 26000 typ host",
+  "a=candidate:4 1 tcp 1671430143 192.0.2.2 26000 typ host tcptype passive",
+  "a=end-of-candidates",
+  "",
+];
+
+test("an answer is narrowed to the page's host, else to the first way by IPv4", () => {
+  const left = (host: string) => narrowed(ways.join("\r\n"), host).sdp.split("\r\n").map((l) => /^a=candidate:(\d)/.exec(l)?.[1]).filter((n) => n).join();
+  assert.equal(left("192.0.2.2"), "3");
+  assert.equal(left("2001:db8::1"), "1");
+  assert.equal(left("mix.example"), "2");
+  const { sdp, rest } = narrowed(ways.join("\r\n"), "mix.example");
+  assert.deepEqual(sdp.split("\r\n"), [ways[0], ways[2], ways[5], ""]);
+  assert.deepEqual(rest, [ways[1], ways[3], ways[4]].map((l) => l!.slice(2)));
+  const only6 = ways.slice(0, 2).join("\r\n");
+  assert.deepEqual(narrowed(only6, "mix.example"), { sdp: only6, rest: [] });
+});
+
+test("on a link for sound alone one way is tried first, and all if that is none", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  answer = async () => {
+    const res = new Response(ways.join("\r\n"), { status: 201, headers: { location: "/whip/r/s1" } });
+    Object.defineProperty(res, "url", { value: "https://192.0.2.2/whip/r" });
+    return res;
+  };
+  for (const state of ["checking", "connected"]) {
+    const { pc, whip } = make();
+    calls = [];
+    await whip.connect(() => ({ ...how(), picture: 0 }));
+    assert.match(pc.remote, /candidate:3/);
+    assert.doesNotMatch(pc.remote, /candidate:[124]/);
+    pc.candidate("candidate:9");
+    await settle();
+    assert.deepEqual(calls.map((c) => c.method), ["POST"]);
+    pc.iceConnectionState = state;
+    t.mock.timers.tick(3_000);
+    await settle();
+    const late = state === "checking";
+    assert.equal(pc.added.length, late ? 3 : 0);
+    assert.deepEqual(calls.map((c) => c.method), late ? ["POST", "PATCH"] : ["POST"]);
+  }
+  const { pc, whip } = make();
+  await whip.connect(how);
+  assert.match(pc.remote, /candidate:4/);
 });
 
 test("closing ends the session once, by a request that outlives the page", async () => {

@@ -1,6 +1,6 @@
 import { Refused, refusal } from "./errors.ts";
 import { beginning, resending, tuned, type Sending, type Voice } from "./uplink.ts";
-import { fragment, iceHead, renewed, type IceHead } from "./sdpfrag.ts";
+import { fragment, iceHead, narrowed, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
 export interface Endpoint {
@@ -10,6 +10,7 @@ export interface Endpoint {
 
 const offerGood = 4_000; // ms; then the network may be another one than it was made in
 const answerTime = 10_000; // ms that a server may take for an answer
+const narrowTime = 3_000; // ms that one way alone to the server is tried
 
 /**
  * One WHIP or WHEP session (RFC 9725): the offer goes out at once with the
@@ -24,6 +25,7 @@ export class Whip {
   private gathered = false;
   private patching: Promise<void> = Promise.resolve();
   private closed = false;
+  private narrowly = false; // one way to the server is tried, and nothing said of our candidates
   private answer = ""; // the server's, with the newest ICE session
   private offered = 0; // when the restart that is going on was
 
@@ -58,9 +60,25 @@ export class Whip {
       return;
     }
     const { sound, picture } = how(sdp.length, took);
+    if (!picture) this.narrow(new URL(res.url).hostname);
     const answer = picture < 100_000 ? beginning(this.answer, Math.max(20_000, picture)) : this.answer;
     await this.pc.setRemoteDescription({ type: "answer", sdp: tuned(answer, sound) });
     this.flush();
+  }
+
+  // On a link for sound alone one way is tried first, and the server finds out by itself
+  // where we are. Who is not there soon tries all.
+  private narrow(host: string): void {
+    const { sdp, rest } = narrowed(this.answer, host.replace(/^\[|\]$/g, ""));
+    if (!rest.length) return;
+    this.answer = sdp;
+    this.narrowly = true;
+    setTimeout(() => {
+      this.narrowly = false;
+      if (this.closed || !["new", "checking"].includes(this.pc.iceConnectionState)) return;
+      for (const candidate of rest) void this.pc.addIceCandidate({ candidate, sdpMLineIndex: 0 }).catch(() => {});
+      this.flush();
+    }, narrowTime);
   }
 
   // Browsers that take no offer but their own make that one.
@@ -155,7 +173,7 @@ export class Whip {
   // Sends what has been gathered, one request after another. Trickle is an
   // optimization here: a refusal is no reason to give up.
   private flush(): void {
-    if (!this.location || !this.head || (!this.waiting.length && !this.gathered)) return;
+    if (!this.location || !this.head || this.narrowly || (!this.waiting.length && !this.gathered)) return;
     this.patching = this.patching.then(async () => {
       if (!this.head || this.closed || (!this.waiting.length && !this.gathered)) return;
       const candidates = this.waiting.splice(0);
