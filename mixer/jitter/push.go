@@ -128,10 +128,13 @@ func (p *Playout) put(e parcel, data []byte, transit time.Duration, now time.Tim
 // copied queues a copy of a packet that is missing.
 func (p *Playout) copied(c Block, seq int64, level float64, now time.Time) {
 	q := &p.queue
-	if len(c.Data) == 0 || len(c.Data) > maxParcel || c.Back == 0 || q.know(seq) != unknown {
+	if len(c.Data) == 0 || len(c.Data) > maxParcel || c.Back == 0 {
 		return
 	}
 	ts := p.scale(p.last - int64(c.Back))
+	if seq = q.place(seq, ts); seq < 0 {
+		return
+	}
 	p.mend.copied(ticks(int64(c.Back), uint32(p.cfg.ClockRate)), now)
 	p.stats.Dropped += uint64(q.put(parcel{seq: seq, ts: ts, arrived: now, level: level, copy: true}, c.Data))
 }

@@ -12,6 +12,7 @@ type parcel struct {
 	copy    bool  // came inside a later packet
 	noise   bool  // describes a pause instead of sound
 	noticed bool  // that it is missing
+	empty   bool  // a probe, which has a number and no time
 	asks    uint8 // how often it was asked for; until it comes, arrived is the last time
 	data    []byte
 }
@@ -101,8 +102,29 @@ func (q *queue) skip(seq int64) {
 	}
 	q.extend(seq)
 	if e := q.at(seq); e.state == missing {
-		e.state = taken
+		e.state, e.empty = taken, true
 	}
+}
+
+// copiesBack is how many numbers before its own a copy may belong to: probes may be
+// between it and what repeats it.
+const copiesBack = 16
+
+// place returns the number of a packet that a copy stands in for, of that time or
+// not far below seq; -1 if the packet is there, or was.
+func (q *queue) place(seq, ts int64) int64 {
+	found := int64(-1)
+	for n := seq; n > max(seq-copiesBack, 0); n-- {
+		switch e := q.at(n); {
+		case q.know(n) == unknown:
+			found = max(found, n)
+		case e.seq == n && e.ts == ts && !e.empty:
+			return -1
+		case e.seq != n || e.ts < ts && !e.empty:
+			return found
+		}
+	}
+	return found
 }
 
 // flush gives up all before seq and returns how many parcels that were.

@@ -246,6 +246,36 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// Probes between a packet and the one that repeats it are not what is repeated,
+// whether they come or not; and nothing is played twice (tape tells).
+func TestCopiesBehindProbes(t *testing.T) {
+	tp := newTape(t, 1)
+	p := NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return tp, nil })
+	pcm := make([]int16, 960)
+	seq := uint16(65000)
+	for i := range 500 {
+		now := ms(20 * i)
+		var copies []Block
+		if i > 0 {
+			copies = []Block{{PT: 111, Back: 960, Data: tapePacket(uint32(i-1), 960, 8000)}}
+		}
+		if i%50 != 10 && i%50 != 40 {
+			p.PushCopies(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Timestamp: uint32(960 * i)}, Payload: tapePacket(uint32(i), 960, 8000)}, copies, -20, now)
+		}
+		seq++
+		for k := range i % 4 {
+			if i%50 < 20 || i%50 >= 30 || k == 0 { // the others are lost
+				p.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Timestamp: uint32(960 * i)}}, silence, now)
+			}
+			seq++
+		}
+		p.Pull(pcm, now.Add(7*time.Millisecond))
+	}
+	if s := p.Stats(); s.Copied != 20 || len(tp.decoded) < 495 || s.Concealed > 100*time.Millisecond {
+		t.Errorf("%d of 500 decoded, %+v", len(tp.decoded), s)
+	}
+}
+
 // What is missing is asked for if it can be there in time, twice at most, and
 // teaches nothing when it comes.
 func TestSoundIsAskedForAgain(t *testing.T) {

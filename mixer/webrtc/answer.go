@@ -28,6 +28,7 @@ type agreed struct {
 	transport  uint8    // header extension ids, 0 if not agreed: transport-wide sequence number,
 	audioLevel uint8    // and audio level (RFC 6464)
 	red        uint8    // payload type of redundant sound, 0 if not agreed
+	plain      uint8    // payload type of what it repeats
 	nack       bool     // the sender sends sound again
 	feedback   bool     // transport-wide, for its packets with transport's numbers
 }

@@ -25,7 +25,7 @@ func redundancy(offered, m *sdp.MediaDescription, got *agreed, prefer bool) {
 		if err != nil || len(inside) < 2 || find(got.codecs, uint8(own)) == nil {
 			continue
 		}
-		got.red = r.pt
+		got.red, got.plain = r.pt, uint8(own)
 		at := slices.Index(m.MediaName.Formats, inside[0])
 		if !prefer && slices.Index(offered.MediaName.Formats, pt) > slices.Index(offered.MediaName.Formats, inside[0]) {
 			at = len(m.MediaName.Formats)

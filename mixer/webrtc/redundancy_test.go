@@ -117,6 +117,26 @@ func TestRedundantSound(t *testing.T) {
 	}
 }
 
+// Padding among redundant sound is a probe: it is no hole, and nothing is lost with it.
+func TestProbeAmongRedundantSound(t *testing.T) {
+	s, _, _ := newTestSource()
+	now := time.Now()
+	for i := range uint16(10) {
+		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 63, SSRC: 9, SequenceNumber: i, Timestamp: uint32(i) * 960}, Payload: []byte{111, 1, 2, 3}}
+		if i%2 == 1 {
+			p.Header.Padding, p.PaddingSize, p.Payload = true, 100, nil
+		}
+		raw, _ := p.Marshal()
+		s.packet(raw, now.Add(-200*time.Millisecond+time.Duration(i)*20*time.Millisecond))
+	}
+	if r := s.streams[1].Report(now); r.FractionLost > 0 || testutil.ToFloat64(s.peer.meter.badRTP) > 0 {
+		t.Errorf("reported %+v, %v bad packets", r, testutil.ToFloat64(s.peer.meter.badRTP))
+	}
+	if n := s.voice.Nacks(nil, time.Millisecond, now); len(n) > 0 || len(s.kick) > 0 {
+		t.Errorf("%v are asked for", n)
+	}
+}
+
 // Sound that is missing is asked for while it can still come in time.
 func TestSoundIsAskedFor(t *testing.T) {
 	for _, rtt := range []time.Duration{0, 10 * time.Millisecond, 500 * time.Millisecond} {

@@ -138,7 +138,11 @@ func (s *source) packet(raw []byte, now time.Time) {
 		return
 	}
 	var copies []jitter.Block
-	if s.audio.red != 0 && p.PayloadType == s.audio.red {
+	switch {
+	case s.audio.red == 0 || p.PayloadType != s.audio.red:
+	case p.Padding && len(p.Payload) == 0:
+		p.PayloadType = s.audio.plain // a probe, which repeats nothing and is not missing
+	default:
 		if copies = s.split(p); copies == nil {
 			s.peer.meter.badRTP.Inc()
 			return

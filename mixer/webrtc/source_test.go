@@ -23,7 +23,7 @@ func newTestSource() (*source, *fakePublication, codec.Set) {
 	s := &source{
 		peer: &peer{meter: newMeter(), closed: make(chan struct{})}, ssrc: 1, kick: make(chan struct{}, 1),
 		video:     agreed{codecs: []format{{codecs[0], 96}, {codecs[0], 97}}, transport: 3},
-		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1, red: 63, nack: true},
+		audio:     agreed{codecs: []format{{codecs[1], 111}}, audioLevel: 1, red: 63, plain: 111, nack: true},
 		voice:     stream.NewVoice(codecs[1], clock),
 		assembler: jitter.NewAssembler(jitter.AssemblerConfig{Sender: clock}),
 		recorder:  twcc.NewRecorder(1), began: start,

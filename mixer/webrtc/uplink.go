@@ -19,7 +19,7 @@ const (
 	upNear    = 0.04                   // growth a second, while none stands, about where the way was full
 	upFar     = 0.15                   // and elsewhere
 	upBeyond  = 1.5                    // times what comes in, and
-	upLossy   = 0.05                   // of sound lost, or
+	upLossy   = 0.05                   // of sound lost, while there and back there is time for a queue, or
 	upSlow    = 700 * time.Millisecond // there and back: it may be a queue that was full from the beginning
 	upTest    = 4 * time.Second        // such a suspicion is tested for
 	upTested  = time.Minute            // and then not again
@@ -76,7 +76,7 @@ func (u *uplink) restart() { u.began, u.heard = time.Time{}, false }
 // tested: if sound comes faster when less is sent, it was one, and from then on
 // it is known how fast sound can be.
 func (u *uplink) report(loss float64, rtt time.Duration, now time.Time) {
-	if u.cap > 0 || u.rate == 0 || u.began.IsZero() || loss < upLossy && rtt < upSlow || !u.tested.IsZero() && now.Sub(u.tested) < upTested {
+	if u.cap > 0 || u.rate == 0 || u.began.IsZero() || (loss < upLossy || rtt < upFull) && rtt < upSlow || !u.tested.IsZero() && now.Sub(u.tested) < upTested {
 		return
 	}
 	u.tests, u.tested, u.slow = true, now, min(u.fastest, u.before)

@@ -228,7 +228,7 @@ export class Client {
   private measure(q: Quality): void {
     const was = this.uplink.paused;
     const ask = self(this.view)?.ask;
-    const changed = this.uplink.look({ available: q.available, measured: ask?.uplink || null, loss: q.lossOut, asked: allowance(ask) });
+    const changed = this.uplink.look({ available: q.available, measured: ask?.uplink || null, loss: q.lossOut, rtt: q.rtt || null, asked: allowance(ask) });
     if (changed || this.uplink.sending.sound !== this.voice) this.send();
     if (this.uplink.paused !== was) this.announce();
   }

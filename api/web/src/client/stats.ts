@@ -13,7 +13,8 @@ export interface Counters {
   sentWidth: number;
   sentHeight: number;
   available: number | null; // the browser's estimate of the way up, bit/s
-  lossOut: number | null; // share of our sound that the server missed lately
+  lossOut: number | null; // share of our sound that the server missed before its last report
+  lossAt?: number; // when that came, ms of any origin
   path: Path;
 }
 
@@ -33,7 +34,7 @@ export interface Quality {
   sentWidth: number;
   sentHeight: number;
   available: number | null; // the browser's estimate of the way up, bit/s
-  lossOut: number | null; // share of our sound that the server misses, 0 to 1
+  lossOut: number | null; // share of our sound that the server misses, 0 to 1; null while it says nothing new
   path: Path;
 }
 
@@ -70,7 +71,7 @@ export function count(report: Iterable<Entry>, at: number): Counters {
         }
         break;
       case "remote-inbound-rtp":
-        if (e.kind === "audio" && typeof e.fractionLost === "number") c.lossOut = e.fractionLost;
+        if (e.kind === "audio" && typeof e.fractionLost === "number") [c.lossOut, c.lossAt] = [e.fractionLost, n(e, "timestamp")];
         break;
       case "candidate-pair":
         // Firefox has no selectedCandidatePairId and marks the pair itself.
@@ -110,7 +111,7 @@ export function between(a: Counters, b: Counters): Quality {
     sentWidth: b.sentWidth,
     sentHeight: b.sentHeight,
     available: b.available,
-    lossOut: b.lossOut,
+    lossOut: b.lossAt !== undefined && b.lossAt === a.lossAt ? null : b.lossOut,
     path: b.path,
   };
 }

@@ -5,7 +5,8 @@ export interface Upward {
   available: number | null; // the browser's estimate, bit/s
   measured: number | null; // the server's, where it saw a queue
   asked: number; // what the server lets us send at most, which bounds the estimate, bit/s
-  loss: number | null; // share of our sound that the server misses, 0 to 1
+  loss: number | null; // share of our sound that the server misses, 0 to 1; null while it says nothing new
+  rtt?: number | null; // there and back, ms
 }
 
 /** How to send: sound comes first, the picture has what it leaves. */
@@ -47,10 +48,18 @@ export function wire(v: Voice): number {
 export const slow = 100_000;
 const soundOnly = 90_000; // of what uploaded says, which takes 30 for 48 at times, and 50 for 83
 
-const losing = 0.008; // share of sound, in the mean of some looks, from which on it is sent twice
+const losing = 0.008; // share of sound, in the mean of some reports, from which on it is sent twice
 const kept = 0.002; // and below which, for calm looks, once again
 const calm = 30;
 const leastPicture = 10_000;
+
+// What is lost although next to nothing is sent, or where there is no time for a queue, is
+// not lost for being too much: such a way is foul, and is sent more in spite of it.
+const foulNear = 200; // ms there and back
+const foulFrom = 0.07; // share of sound
+const foulUntil = 0.03;
+const foulAfter = 3; // reports in a row, and
+const foulAgain = 60; // where sending more made a queue, or more loss
 
 const downAfter = 2; // looks in a row that say so, one a second
 const upAfter = 8;
@@ -75,10 +84,15 @@ export class Uplink {
   private tried = 0; // looks since the picture was tried again; 0: it was not
   private estimate = Infinity;
   private steady = Infinity; // falls with the estimate and rises slowly
-  private lost = 0; // share of our sound, in the mean of the last looks
+  private told = 0; // share of our sound that was lost as of the last report
+  private known = 0; // reports, up to 8
+  private lost = 0; // share of our sound, in the mean of the last reports
   private quiet = 0; // looks in a row with next to nothing lost
   private twice = false;
   private thin = false; // it began as one with room for hardly more than sound
+  private foul = 0; // loss that is the way's own, which no rate makes less; 0: none is
+  private poor = 0; // reports in a row that speak for such loss
+  private doubt = foulAfter; // so many that it takes
 
   /** How to send now. */
   get sending(): Sending {
@@ -115,24 +129,47 @@ export class Uplink {
   /** Takes one look, one a second; true if sending changes. */
   look(u: Upward): boolean {
     const before = JSON.stringify(this.sending);
-    const lossy = u.available === null && u.measured === null && (u.loss ?? 0) > heavy;
+    this.weigh(u);
+    const lossy = !this.foul && u.available === null && u.measured === null && this.told > heavy;
     // The browser's own is bounded by what it was asked for, and stays low after a
-    // pause: it counts where something is lost and the server does not know better.
-    const own = u.available === null || u.available >= 0.85 * u.asked || (u.loss ?? 0) < 0.02 ? Infinity : u.available;
+    // pause: it counts where something is lost and the server does not know better. Much
+    // that is lost on the radio takes it to next to nothing (Chromium), for no queue.
+    const own = this.foul || u.available === null || u.available >= 0.85 * u.asked || this.told < 0.02 ? Infinity : u.available;
     this.estimate = u.measured ?? own;
-    const slowly = Number.isFinite(this.steady) ? Math.max(1.08 * this.steady, 20_000) : Infinity;
+    const slowly = Number.isFinite(this.steady) ? Math.max((this.foul ? 1.3 : 1.08) * this.steady, 20_000) : Infinity;
     this.steady = this.rung === 0 && this.estimate === Infinity ? Infinity : Math.min(this.estimate, slowly);
     if (this.paused) this.resume(u);
     else this.follow(lossy);
-    this.repeat(u.loss ?? 0);
+    this.repeat();
     return JSON.stringify(this.sending) !== before;
+  }
+
+  // Tells a way that loses by itself from one that is full.
+  private weigh(u: Upward): void {
+    this.told = u.loss ?? this.told;
+    if (u.loss !== null) {
+      this.known = Math.min(8, this.known + 1);
+      this.lost += (u.loss - this.lost) / this.known;
+    }
+    this.quiet = this.lost < kept ? this.quiet + 1 : 0;
+    if (this.foul > 0) {
+      const fuller = u.measured !== null || this.lost > 1.5 * this.foul + 0.05;
+      if (fuller) this.doubt = foulAgain;
+      if (fuller || this.lost < foulUntil) this.foul = this.poor = 0;
+      return;
+    }
+    const little = this.paused || (u.rtt ?? foulNear) < foulNear;
+    if (!little || u.measured !== null || this.lost <= foulFrom) this.poor = 0;
+    else if (u.loss !== null) this.poor++;
+    if (this.poor < this.doubt) return;
+    this.foul = this.lost;
+    this.thin = false; // what was lost of the offer took its time
+    this.steady = Math.max(this.steady, 1.2 * wire(doubled[silent]!));
   }
 
   // Sound goes twice while some of it is lost, if there is room: a way up that
   // loses for being full would lose more.
-  private repeat(loss: number): void {
-    this.lost += (loss - this.lost) / 8;
-    this.quiet = this.lost < kept ? this.quiet + 1 : 0;
+  private repeat(): void {
     if (this.thin && this.lost > losing && !this.paused) {
       this.rung = silent; // there is no room for both, and sound comes first
       this.waited = this.tried = 0;
@@ -143,6 +180,11 @@ export class Uplink {
   }
 
   private follow(lossy: boolean): void {
+    if (this.foul && this.rung > this.least && this.steady >= 1.15 * rungs[this.rung - 1]!.from) {
+      this.rung--;
+      this.low = this.high = 0;
+      return;
+    }
     const fits = lossy ? this.rung + 1 : rungs.findIndex((r) => this.estimate >= r.from);
     this.low = fits > this.rung ? this.low + 1 : 0;
     // Up only with some room: an estimate swings.
@@ -168,6 +210,7 @@ export class Uplink {
   private resume(u: Upward): void {
     const carries = u.measured !== null && this.estimate >= 1.3 * rungs[thrifty]!.from;
     if (this.thin && this.twice) return;
+    if (this.foul && this.steady >= 1.15 * rungs[thrifty]!.from) this.waited = this.wait;
     if (++this.waited < (carries ? tryAfter / 2 : this.wait)) return;
     this.rung = thrifty;
     this.low = this.high = 0;
