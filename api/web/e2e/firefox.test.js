@@ -55,7 +55,7 @@ test("Firefox sends, and receives one picture and one sound", { skip }, async (t
   const stats = () =>
     page.evaluate(async () => {
       const pc = /** @type {RTCPeerConnection | undefined} */ (/** @type {any} */ (window).pc);
-      const out = { video: 0, audio: 0, frames: 0, sound: 0, width: 0, state: pc?.connectionState ?? "none", status: "" };
+      const out = { video: 0, audio: 0, frames: 0, sound: 0, width: 0, state: pc?.connectionState ?? "none", status: "", inbound: {} };
       out.status = document.querySelector("[data-testid=status]")?.textContent ?? "";
       for (const e of (await pc?.getStats())?.values() ?? []) {
         if (e.type !== "inbound-rtp") continue;
@@ -63,6 +63,7 @@ test("Firefox sends, and receives one picture and one sound", { skip }, async (t
           out.video++;
           out.frames += e.framesDecoded ?? 0;
           out.width = e.frameWidth ?? 0;
+          out.inbound = { ...e }; // what a failure is told with
         } else {
           out.audio++;
           out.sound += e.packetsReceived ?? 0;

@@ -37,13 +37,30 @@ export function same(now: Encoding, next: Encoding): boolean {
   return fields.every((f) => next[f] === undefined || now[f] === next[f]);
 }
 
+/**
+ * Firefox begins to receive anew whenever what it sends is changed: what it
+ * receives then stands still until the next keyframe, up to four seconds.
+ */
+const receivesAnew = globalThis.navigator?.userAgent?.includes("Firefox/") ?? false;
+
+/** Whether next is so much more or less than now that it is worth a picture that stands still. */
+export function matters(now: Encoding, next: Encoding): boolean {
+  const far = (a: number | undefined, b: number | undefined) => a !== undefined && b !== undefined && Math.max(a / b, b / a) > 2.5;
+  return (
+    now.active !== next.active ||
+    far(now.maxBitrate, next.maxBitrate) ||
+    far(now.maxFramerate, next.maxFramerate) ||
+    far(now.scaleResolutionDownBy ?? 1, next.scaleResolutionDownBy)
+  );
+}
+
 /** What suffers first when bits are short: of a picture that is small already, or to be read, its rate. */
 function preference(ask: Ask, track: MediaStreamTrack | null): RTCDegradationPreference {
   return track?.contentHint !== "detail" && ask.width * ask.height > 200 * 112 ? "balanced" : "maintain-resolution";
 }
 
 /** Brings a sender to what is asked, where the browser can; true if it changed something. */
-export async function obey(sender: RTCRtpSender, ask: Ask): Promise<boolean> {
+export async function obey(sender: RTCRtpSender, ask: Ask, anew = receivesAnew): Promise<boolean> {
   const settings = sender.track?.getSettings?.();
   const next = encodingFor(ask, { width: settings?.width ?? 0, height: settings?.height ?? 0 });
   const params = sender.getParameters?.();
@@ -52,6 +69,7 @@ export async function obey(sender: RTCRtpSender, ask: Ask): Promise<boolean> {
   const prefers = preference(ask, sender.track);
   const settled = params as RTCRtpSendParameters & { degradationPreference?: RTCDegradationPreference };
   if (same(encoding as Encoding, next) && (settled.degradationPreference ?? "balanced") === prefers) return false;
+  if (anew && !matters(encoding as Encoding, next)) return false;
   Object.assign(encoding, next);
   settled.degradationPreference = prefers;
   await sender.setParameters(params);

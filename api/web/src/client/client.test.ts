@@ -63,6 +63,34 @@ test("a sender is changed once for one ask, and not at all before it is negotiat
   assert.equal(set, 1);
 });
 
+test("who pays for every change is asked for those that matter", async () => {
+  let set = 0;
+  let params = { encodings: [{ active: true, maxBitrate: 900_000, maxFramerate: 30 }] } as unknown as RTCRtpSendParameters;
+  const sender = {
+    track: { getSettings: () => ({ width: 1280, height: 720 }) },
+    getParameters: () => structuredClone(params),
+    setParameters: async (p: RTCRtpSendParameters) => {
+      set++;
+      params = p;
+    },
+  } as unknown as RTCRtpSender;
+  const full = { active: true, width: 1280, height: 720, fps: 25, bitrate: 1_700_000 };
+  const asks: [typeof full, number][] = [
+    [full, 0],
+    [{ ...full, fps: 13, bitrate: 1_070_000 }, 0], // pictures are halved
+    [{ ...full, width: 640, height: 360 }, 0],
+    [{ ...full, width: 426, height: 240, bitrate: 300_000 }, 1],
+    [{ ...full, width: 320, height: 180, bitrate: 200_000 }, 1],
+    [{ ...full, bitrate: 200_000, width: 426, height: 240, fps: 6 }, 2],
+    [{ ...full, active: false }, 3],
+    [full, 4],
+  ];
+  for (const [ask, changes] of asks) {
+    await obey(sender, ask, true);
+    assert.equal(set, changes, JSON.stringify(ask));
+  }
+});
+
 const entry = (type: string, e: Record<string, unknown>) => ({ id: type + String(e.kind ?? e.n ?? ""), type, ...e });
 
 test("a stats report is added up", () => {
