@@ -88,9 +88,11 @@ gotest=(nice -n 10 go test -json -count=1 -p 2 -timeout 15m)
 oneByOne=(-exec "$PWD/scripts/turn.sh $PWD/.cache/test/turn")
 
 compute() {
+  local look=(-again "$again") # rooms have clocks, too
   step go "${gotest[@]}" -race -skip "$figures" "${computed[@]}"
   step go "${gotest[@]}" -run "$figures" ./mixer
   step go "${gotest[@]}" -race -run "$leftovers" ./cmd/mixdown
+  look=()
   step go "${gotest[@]}" "${alone[@]}"
   step go "${gotest[@]}" -race -run FromAnywhere ./mixer/jitter
   step node npm --prefix api/web test
