@@ -60,6 +60,9 @@ func address(q mixer.OutputRequest) (*url.URL, target, error) {
 	}
 	text := q.URL
 	if q.Key != "" {
+		if u, err := url.Parse(text); err != nil || u.Host == "" {
+			return bad("the address names no host") // or else the key would be it, and be shown
+		}
 		text = strings.TrimSuffix(text, "/") + "/" + q.Key
 	}
 	if len(text) > 2048 {
