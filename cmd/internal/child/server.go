@@ -59,12 +59,14 @@ func StartServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		URL: fmt.Sprintf("http://127.0.0.1:%d", port), Port: port,
 		Env: append(os.Environ(), "MIXDOWN_API_KEY="+Key, "MIXDOWN_API_SECRET="+Secret),
 	}
-	if s.dir, err = os.MkdirTemp("", "mixdown-measured-"); err != nil {
+	dir, err := os.MkdirTemp("", "mixdown-measured-")
+	if err != nil {
 		return nil, err
 	}
+	s.dir = dir
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(s.dir))
+		if err != nil { // and s is nil
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
 	mint := exec.CommandContext(ctx, cfg.Binary, "token", "--room", "*", "--identity", "operator", "--name", "operator", "--role", "host")
