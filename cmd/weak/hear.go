@@ -8,13 +8,15 @@ import (
 
 // Sound is what somebody heard in a window of time.
 type Sound struct {
-	Concealed  Figure `json:"concealed"`   // share of the samples that were made up and not silent (getStats)
-	Turns      int    `json:"turns"`       // of somebody's tone that were to be heard
-	Missed     int    `json:"missed"`      // of them, never heard
-	DelayP50   Figure `json:"delay_p50"`   // ms from mouth to ear
-	DelayP95   Figure `json:"delay_p95"`   // a turn that was not heard counts as its length
-	LongestGap Figure `json:"longest_gap"` // ms within a turn without its tone
-	Gaps       Figure `json:"gaps"`        // share of the turns' time without their tones
+	Concealed  Figure  `json:"concealed"`   // share of the samples that were made up and not silent (getStats)
+	Turns      int     `json:"turns"`       // of somebody's tone that were to be heard
+	Missed     int     `json:"missed"`      // of them, never heard
+	DelayP50   Figure  `json:"delay_p50"`   // ms from mouth to ear
+	DelayP95   Figure  `json:"delay_p95"`   // a turn that was not heard counts as its length
+	LongestGap Figure  `json:"longest_gap"` // ms within a turn without its tone
+	GapOf      float64 `json:"gap_of"`      // Hz, whose tone that was
+	GapIn      float64 `json:"gap_in"`      // and the turn, ms of the machine's clock
+	Gaps       Figure  `json:"gaps"`        // share of the turns' time without their tones
 }
 
 const (
@@ -93,6 +95,7 @@ func listen(sounds [][]float64, speakers []speaker, w window) Sound {
 	type heard struct {
 		turn     turn
 		hops     []hop
+		hz       float64
 		onset    float64
 		level    float64
 		audible  bool
@@ -103,7 +106,7 @@ func listen(sounds [][]float64, speakers []speaker, w window) Sound {
 	for i, who := range speakers {
 		series := hops(sounds, i)
 		for _, t := range who.turns(w) {
-			h := heard{turn: t, duration: t.to - t.from}
+			h := heard{turn: t, hz: who.hz, duration: t.to - t.from}
 			for _, x := range series {
 				if x.at >= t.from-100 && x.at < t.to+searchFor {
 					h.hops = append(h.hops, x)
@@ -127,10 +130,16 @@ func listen(sounds [][]float64, speakers []speaker, w window) Sound {
 		return s
 	}
 	longest, missing, total := 0.0, 0.0, 0.0
+	gap := func(ms float64, h heard) {
+		if ms > longest {
+			longest, s.GapOf, s.GapIn = ms, h.hz, h.turn.from
+		}
+	}
 	for _, h := range all {
 		total += h.duration
 		if !h.audible {
-			longest, missing = max(longest, h.duration), missing+h.duration
+			gap(h.duration, h)
+			missing += h.duration
 			continue
 		}
 		end := ended(h.hops, h.onset, h.onset+h.duration, h.level)
@@ -138,7 +147,8 @@ func listen(sounds [][]float64, speakers []speaker, w window) Sound {
 		// What its beginning is later than that of the others was not heard, as far as
 		// the end is not later, too: what is whole was held back, which the delay tells.
 		head := min(max(0, h.onset-h.turn.from-float64(s.DelayP50)), max(0, h.duration-(end-h.onset)-wide))
-		longest, missing = max(longest, l, head), missing+m+head
+		gap(max(l, head), h)
+		missing += m + head
 	}
 	s.LongestGap, s.Gaps = Figure(longest), Figure(missing/total)
 	return s
