@@ -202,6 +202,7 @@ type AudioConfig struct {
 	FEC        bool          // in-band repair
 	Loss       float64       // expected share of lost packets, 0 to 1
 	DTX        bool          // send next to nothing in silence
+	Most       int           // bytes of one packet; 0: as many as it takes
 }
 
 // AudioEncoder turns PCM into packets of sound. It is called from one

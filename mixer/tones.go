@@ -118,6 +118,9 @@ const warmTicks = 10
 const (
 	quietPacket = 3 * soundTick
 	quietSize   = 2
+	// What such a packet has at most of its rate. Opus makes some more than twice as large,
+	// and a second of them fills a link that carries the rate.
+	peak = 1.15
 )
 
 // hush tells the encoder whether it may save what it has of a packet.
@@ -265,17 +268,22 @@ func (s *soundClock) follow(e, other *soundEncoder) {
 func (s *soundClock) open(k soundKey) *soundEncoder {
 	spec := s.room.server.cfg.Sound
 	tone := spec.tone(k)
+	saves, most := tone.Packet >= quietPacket && k.tone != constant, 0
+	if saves {
+		most = int(peak * float64(tone.Bitrate) / 8 * tone.Packet.Seconds())
+	}
 	enc, err := k.codec.NewAudioEncoder(codec.AudioConfig{
 		AudioFormat: codec.AudioFormat{Rate: soundRate, Channels: spec.Channels},
 		Bitrate:     tone.Bitrate, Frame: tone.Packet, Complexity: spec.Complexity,
 		FEC: true, Loss: spec.losses()[k.loss], // without loss it makes none
+		Most: most,
 	})
 	if err != nil {
 		s.room.logNow("sound", err)
 		return nil
 	}
 	s.encoders.Add(1)
-	return &soundEncoder{key: k, stream: s.room.server.streams.Add(1), enc: enc, ticks: s.length(k), saves: tone.Packet >= quietPacket && k.tone != constant}
+	return &soundEncoder{key: k, stream: s.room.server.streams.Add(1), enc: enc, ticks: s.length(k), saves: saves}
 }
 
 func (s *soundClock) drop(e **soundEncoder) {

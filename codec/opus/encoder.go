@@ -42,6 +42,9 @@ func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
 		// of 20 ms, beside two bytes of table of contents and six lengths.
 		buf: make([]byte, 6*(1275+2)+2),
 	}
+	if most := cfg.Most; most > 0 {
+		e.buf = e.buf[:min(most, len(e.buf)):min(most, len(e.buf))] // libopus keeps to what there is room for
+	}
 	if err := enc.SetComplexity(cfg.Complexity); err != nil {
 		return nil, fmt.Errorf("opus encoder: complexity %d: %w", cfg.Complexity, err)
 	}

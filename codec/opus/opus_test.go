@@ -203,3 +203,53 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestMost makes packets of two steady tones, for which Opus takes more than it is
+// told, and wants them to keep to what they may take and to sound as loud as they are.
+func TestMost(t *testing.T) {
+	const most, count, values = 94, 100, 2880
+	for _, bytes := range []int{0, most} {
+		cfg := codec.AudioConfig{
+			AudioFormat: codec.AudioFormat{Rate: 48000, Channels: 1}, Bitrate: 11000, Frame: 60 * time.Millisecond,
+			Complexity: 5, FEC: true, Loss: 0.05, Most: bytes,
+		}
+		enc, err := NewEncoder(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec, err := NewDecoder(cfg.AudioFormat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest, in, out := 0, 0., 0.
+		pcm, heard := make([]int16, values), make([]int16, values)
+		for k := range count {
+			for i := range pcm {
+				s := 2 * math.Pi * float64(k*values+i) / 48000
+				pcm[i] = int16(4000*math.Sin(700*s) + 4000*math.Sin(1030*s))
+				in += float64(pcm[i]) * float64(pcm[i])
+			}
+			b, err := enc.Encode(pcm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			largest = max(largest, len(b))
+			if _, err := dec.Decode(b, heard); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range heard {
+				out += float64(v) * float64(v)
+			}
+		}
+		if bytes == 0 && largest <= most {
+			t.Errorf("no packet is larger than %d bytes unbound: nothing is tested", largest)
+		}
+		if bytes > 0 && largest > bytes {
+			t.Errorf("a packet has %d bytes of at most %d", largest, bytes)
+		}
+		if d := 10 * math.Log10(out/in); math.Abs(d) > 3 {
+			t.Errorf("of at most %d bytes it sounds %.1f dB louder", bytes, d)
+		}
+		_, _ = enc.Close(), dec.Close()
+	}
+}
