@@ -93,3 +93,39 @@ func TestChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestChangesWithoutPicture: who gets none is told who speaks and who is there, in
+// little more than the names of it, and all the rest again once there is one.
+func TestChangesWithoutPicture(t *testing.T) {
+	first := mixer.State{Room: "r", Version: 1, Layouts: []mixer.CanvasState{{Canvas: "gallery", Tiles: []mixer.Tile{{ID: "a", W: 1000, H: 1000}}}}}
+	for _, id := range []string{"a", "b", "c", "d"} {
+		first.Participants = append(first.Participants, mixer.Member{ID: id, Receives: true, Tier: "720p", Codec: "VP8", Canvas: "gallery"})
+	}
+	first.Participants[0].Tier = ""
+	next := first
+	next.Version, next.Speaker = 2, "b"
+	next.Layouts = []mixer.CanvasState{{Canvas: "gallery"}}
+	next.Participants = slices.Clone(first.Participants)
+	next.Participants[1].Open, next.Participants[2].Open, next.Participants[3].Tier = true, true, "180p"
+
+	was, is := brief(first, "a", false), brief(next, "a", false)
+	c, some, waits := diff(was, is)
+	if !some || !waits {
+		t.Errorf("some %v, waits %v, want both", some, waits)
+	}
+	if n := len(encode(changesMessage{"changes", c})); n > 80 {
+		t.Errorf("%d bytes: %s", n, encode(c))
+	}
+	if made := apply(t, was, c); !reflect.DeepEqual(made, is) {
+		t.Errorf("a client has %s, want %s", encode(made), encode(is))
+	}
+	next.Participants[2].Muted = true
+	if _, _, waits := diff(is, brief(next, "a", false)); waits {
+		t.Error("that somebody is muted waits")
+	}
+	seen := brief(next, "a", true)
+	c, _, _ = diff(is, seen)
+	if made := apply(t, is, c); !reflect.DeepEqual(made, seen) || len(made.Layouts[0].Tiles) != len(next.Layouts[0].Tiles) || !made.Participants[1].Open {
+		t.Errorf("with a picture a client has %s, want %s", encode(made), encode(seen))
+	}
+}

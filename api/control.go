@@ -60,7 +60,7 @@ var opControl = &huma.Operation{
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
-		"Changes of who is heard and of tiers come once a second at most. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state, people raise hands and hosts lock the room. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
+		"Changes of who is heard and of tiers come once a second at most; to who receives no picture every 3 s, and say of the sound only who the speaker is. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state, people raise hands and hosts lock the room. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes), {type: hand, id, raised} (likewise; without id: oneself), {type: layout, layout} and " +
 		"{type: lock, locked} (hosts), and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
@@ -289,12 +289,12 @@ func (s *control) write(states <-chan mixer.State) error {
 				s.repeatMedia()
 			}
 			publishes = now
-			every := changesEvery
-			if i >= 0 && state.Participants[i].Receives && state.Participants[i].Tier == "" {
+			every, picture := changesEvery, i < 0 || state.Participants[i].Tier != ""
+			if !picture && state.Participants[i].Receives {
 				every = changesSeldom
 			}
 			if s.brief {
-				state = brief(state, s.who.ID)
+				state = brief(state, s.who.ID, picture)
 			}
 			if told != nil {
 				c, some, waits := diff(*told, state)
