@@ -18,6 +18,10 @@ const (
 	probeStart   = 3.0     // while nothing has failed yet
 	probeSlow    = 100_000 // bit/s that are little
 	probeGently  = 30_000  // below that even the first probes are small
+	// Where there is room for sound alone a probe is a tenth of a second that stands before it,
+	// and a browser holds all of it back for as long as one in ten of them takes.
+	probeTiny    = 40_000
+	probePatient = 10 * time.Second
 )
 
 // Cluster is one probe: send Rate until Bytes are out or Until is over, sound
@@ -120,10 +124,14 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 		return
 	}
 	p.failed = true
-	if p.next = now + p.pause; rose {
+	if rose {
 		p.next = now + probeGrown
 		return
 	}
+	if rate < probeTiny {
+		p.pause = max(p.pause, probePatient)
+	}
+	p.next = now + p.pause
 	seldom := probeSeldom
 	if rate < probeSlow {
 		seldom = time.Duration(min(probeSlow/rate, 4) * float64(seldom))

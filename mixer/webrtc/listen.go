@@ -137,7 +137,7 @@ func (s *udpSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 			case b[0] == recordAlert:
 				s.left.from(from)
 			case b[0] < 4:
-				s.checks.answered(b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), now)
+				s.checks.came(b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), now)
 			}
 			return n, net.UDPAddrFromAddrPort(from), nil
 		case err == nil:

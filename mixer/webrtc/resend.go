@@ -99,6 +99,8 @@ const (
 	checkIdle    = 10 * time.Second
 	maxChecks    = 4096
 	checkTrips   = 8
+	// pion asks back at once whoever asks, again and again.
+	checkBack = 100 * time.Millisecond
 
 	stunRequest, stunSuccess = 0x0001, 0x0101 // RFC 8489, section 5
 	stunHeader               = 20
@@ -119,6 +121,7 @@ type checksOut struct {
 	at    time.Time
 	wait  time.Duration
 	trip  time.Duration // 0: no answer yet
+	asked time.Time     // when it asked us last
 	n     int
 	sent  [checkTrips]checkOut
 }
@@ -149,6 +152,8 @@ func (c *checks) admit(b []byte, to netip.AddrPort, now time.Time) bool {
 		c.last[to] = l
 	case now.Sub(l.at) < l.wait:
 		return false
+	case l.trip > 0 && now.Sub(l.asked) < checkBack:
+		return false // it is known to be there
 	default:
 		l.wait = min(2*l.wait, checkLongest)
 	}
@@ -158,15 +163,23 @@ func (c *checks) admit(b []byte, to netip.AddrPort, now time.Time) bool {
 	return true
 }
 
-// answered takes what came in.
-func (c *checks) answered(b []byte, from netip.AddrPort, now time.Time) {
-	if len(b) < stunHeader || binary.BigEndian.Uint16(b) != stunSuccess {
+// came takes what came in.
+func (c *checks) came(b []byte, from netip.AddrPort, now time.Time) {
+	if len(b) < stunHeader {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.last[from]
 	if l == nil {
+		return
+	}
+	switch binary.BigEndian.Uint16(b) {
+	case stunRequest:
+		l.asked = now
+		return
+	case stunSuccess:
+	default:
 		return
 	}
 	for _, s := range l.sent[:min(l.n, checkTrips)] {

@@ -101,13 +101,22 @@ func TestChecksAreRepeatedEverMoreSeldom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.answered(answer.Raw, to, now.Add(time.Second)) // who was not asked
+	c.came(answer.Raw, to, now.Add(time.Second)) // who was not asked
 	if got := c.away(to); got != 0 {
 		t.Errorf("an answer to another's question makes it %v away", got)
 	}
-	c.answered(answer.Raw, other, now.Add(time.Second))
+	c.came(answer.Raw, other, now.Add(time.Second))
 	if got := c.away(other); got != time.Second {
 		t.Errorf("is %v away, want 1s", got)
+	}
+
+	later := now.Add(5 * time.Second)
+	c.came(ask("ours"), other, later)
+	if c.admit(ask("far"), other, later) {
+		t.Error("who is known to be there is asked back")
+	}
+	if !c.admit(ask("far"), other, later.Add(time.Second)) {
+		t.Error("who has become silent is not asked")
 	}
 
 	for i := range 3 * maxChecks {
