@@ -19,6 +19,7 @@ const (
 	trust        = 0.95    // of what was measured without one
 	overPace     = 1.1     // pictures may go out at this times the estimate while the queue is empty
 	slowPace     = 110_000 // below this, bit/s, pictures leave room for what goes besides: too much stands before sound for long
+	slowShare    = 0.88    // and for an estimate that is too high by a little: what is sent too much stays in the queue
 	drainTime    = 300 * time.Millisecond
 	lowQueue     = 30 * time.Millisecond // below it the link counts as idle
 	highQueue    = 50 * time.Millisecond // above it as overused
@@ -434,7 +435,7 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 	}
 	pace := e.rate * overPace
 	if e.rate < slowPace {
-		pace = max(e.rate-besides, 0.7*e.rate)
+		pace = max(min(e.rate-besides, slowShare*e.rate), 0.7*e.rate)
 	}
 	if e.drain || out.Queue > e.low() {
 		pace = e.rate * max(0, 1-float64(max(0, out.Queue-e.low()/2))/float64(drainTime))

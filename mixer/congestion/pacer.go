@@ -40,6 +40,7 @@ const (
 	burst       = 5 * time.Millisecond  // of its rate may a pacer send at once,
 	probeBurst  = 20 * time.Millisecond // and of a probe, which must not be slower than it is meant to be
 	deepestDebt = 300 * time.Millisecond
+	probeDebt   = 100 * time.Millisecond // of that, for what a probe sent too much
 	echoAfter   = 25 * time.Millisecond
 )
 
@@ -83,6 +84,7 @@ type Pacer[P any] struct {
 	cluster Cluster
 	probed  int // bytes sent of it
 	probing bool
+	plain   float64 // what credit would be without it
 
 	patience time.Duration // with what waits
 
@@ -321,6 +323,7 @@ func (p *Pacer[P]) clear() {
 func (p *Pacer[P]) Probe(c Cluster, now time.Time) {
 	p.fill(now)
 	p.cluster, p.probed, p.probing = c, 0, true
+	p.plain = p.credit
 	p.credit = max(p.credit, 0)
 }
 
@@ -339,6 +342,7 @@ func (p *Pacer[P]) fill(now time.Time) {
 	}
 	pace := p.pace() / 8
 	p.credit += now.Sub(p.filled).Seconds() * pace
+	p.plain += now.Sub(p.filled).Seconds() * p.rate / 8
 	p.filled = now
 	if p.probing {
 		p.credit = min(p.credit, pace*probeBurst.Seconds())
@@ -347,7 +351,17 @@ func (p *Pacer[P]) fill(now time.Time) {
 	}
 	p.credit = max(p.credit, -max(pace*deepestDebt.Seconds(), 2500))
 	if p.probing && !now.Before(p.cluster.Until) {
+		p.probed = p.cluster.Bytes
+		p.settle()
+	}
+}
+
+// settle ends a probe that has had its time or its bytes. What it sent beyond the rate
+// stands in the link, unless that carries more, and is owed: sound would stand behind it.
+func (p *Pacer[P]) settle() {
+	if p.probing && p.probed >= p.cluster.Bytes {
 		p.probing = false
+		p.credit = max(min(p.credit, p.plain), -p.rate/8*probeDebt.Seconds())
 	}
 }
 
@@ -392,11 +406,9 @@ func (p *Pacer[P]) Next(now time.Time) (item Item[P], ok bool) {
 
 func (p *Pacer[P]) spend(size int) {
 	p.credit -= float64(size)
-	if p.probing {
-		if p.probed += size; p.probed >= p.cluster.Bytes {
-			p.probing = false
-		}
-	}
+	p.plain -= float64(size)
+	p.probed += size
+	p.settle()
 }
 
 // advance takes the first picture off.

@@ -161,6 +161,30 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// What a probe sends beyond the rate stands in a link that carries no more, so that
+// what comes next waits for it to be gone; sound does not.
+func TestProbeIsOwed(t *testing.T) {
+	p := newTestPacer(100_000)
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(100, 250), origin)
+	drain(p, 0, 500*ms, func(time.Duration, Item[*pkt]) {})
+	p.Probe(Cluster{Rate: 180_000, Bytes: 2250, Size: 200, Until: moment(650 * ms)}, moment(500*ms))
+	sent, again, sounded := 0, time.Duration(0), false
+	drain(p, 500*ms, 800*ms, func(now time.Duration, i Item[*pkt]) {
+		if sent < 2250 && sent+i.Size >= 2250 {
+			p.Sound(&pkt{size: 100, sound: true})
+			again = -now
+		} else if again < 0 && i.Kind == Video {
+			again += now
+		}
+		sounded = sounded || i.Kind == Sound
+		sent += i.Size
+	})
+	// 1000 bytes too much, and the sound.
+	if again < 70*ms || again > 110*ms || !sounded || sent > 300*100/8+400 {
+		t.Errorf("pictures again after %v; %d bytes in 300 ms of 3750, sound %t", again, sent, sounded)
+	}
+}
+
 func TestRepairs(t *testing.T) {
 	e := Estimate{Rate: 100_000, RoundTrip: 300 * ms, Queue: 50 * ms}
 	var r Repairs

@@ -5,7 +5,7 @@ import "time"
 // How probes are made.
 const (
 	probeQueue   = 120 * time.Millisecond // that a probe may cause if it goes too far,
-	probeLittle  = 80 * time.Millisecond  // and on little rate, which takes long to get over it
+	probeLittle  = 50 * time.Millisecond  // and on little rate, which takes long to get over it
 	probeLongest = 400 * time.Millisecond
 	probeLeast   = 100 * time.Millisecond
 	probePackets = 10
@@ -15,6 +15,7 @@ const (
 	probeGrown   = time.Second // after one that found more, if not all it looked for
 	probeFurther = 1.2
 	probeGrowth  = 2.0
+	probeCareful = 1.5     // where one that goes too far is heard for long
 	probeStart   = 3.0     // while nothing has failed yet
 	probeSlow    = 100_000 // bit/s that are little
 	probeGently  = 30_000  // below that even the first probes are small
@@ -64,15 +65,15 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 	switch {
 	case !p.failed && rate >= probeGently:
 		growth = probeStart
-	case p.failed && rate < probeSlow*6/10:
-		growth = 1.6
+	case p.failed && rate < 2*probeSlow:
+		growth = probeCareful
 	}
 	if coarse {
 		growth = 1.3
 	}
 	target := min(max(float64(want), probeFurther*rate), growth*rate)
 	queue := probeQueue
-	if p.failed && rate < probeSlow {
+	if p.failed && rate < 2*probeSlow {
 		queue = probeLittle
 	}
 	length := time.Duration(float64(queue) / (target/rate - 1))
@@ -133,10 +134,10 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	}
 	p.next = now + p.pause
 	seldom := probeSeldom
-	if rate < probeSlow {
-		seldom = time.Duration(min(probeSlow/rate, 4) * float64(seldom))
+	if rate < 2*probeSlow {
+		seldom = time.Duration(min(2*probeSlow/rate, 4) * float64(seldom))
 	}
-	p.pause = min(p.pause*3/2, seldom)
+	p.pause = min(2*p.pause, seldom)
 }
 
 // again ends a cluster of which nothing became known.
