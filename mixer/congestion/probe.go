@@ -18,7 +18,7 @@ const (
 	probeCareful = 1.5     // where one that goes too far is heard for long
 	probeStart   = 3.0     // while nothing has failed yet
 	probeSlow    = 100_000 // bit/s that are little
-	probeGently  = 30_000  // below that even the first probes are small
+	probeGently  = 30_000  // up to that even the first probes are small
 	// Where there is room for sound alone a probe is a tenth of a second that stands before it,
 	// and a browser holds all of it back for as long as one in ten of them takes.
 	probeTiny    = 40_000
@@ -63,7 +63,7 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 	}
 	growth := probeGrowth
 	switch {
-	case !p.failed && rate >= probeGently:
+	case !p.failed && rate > probeGently:
 		growth = probeStart
 	case p.failed && rate < 2*probeSlow:
 		growth = probeCareful
