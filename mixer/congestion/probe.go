@@ -18,6 +18,7 @@ const (
 	probeCareful = 1.5     // where one that goes too far is heard for long
 	probeStart   = 3.0     // while nothing has failed yet
 	probeSlow    = 100_000 // bit/s that are little
+	probeThin    = 60_000  // below that a picture at all may hang on the next one
 	probeGently  = 30_000  // up to that even the first probes are small
 	// Where there is room for sound alone a probe is a tenth of a second that stands before it,
 	// and a browser holds all of it back for as long as one in ten of them takes.
@@ -65,6 +66,8 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 	switch {
 	case !p.failed && rate > probeGently:
 		growth = probeStart
+	case p.failed && rate < probeThin:
+		growth = 1.6
 	case p.failed && rate < 2*probeSlow:
 		growth = probeCareful
 	}
@@ -137,7 +140,11 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	if rate < 2*probeSlow {
 		seldom = time.Duration(min(2*probeSlow/rate, 4) * float64(seldom))
 	}
-	p.pause = min(2*p.pause, seldom)
+	longer := 2 * p.pause
+	if rate < probeThin {
+		longer = p.pause * 3 / 2
+	}
+	p.pause = min(longer, seldom)
 }
 
 // again ends a cluster of which nothing became known.
