@@ -98,6 +98,14 @@ test("a screen takes the camera's place, and gives it back", async () => {
   await page.getByTestId("camera").click(); // nobody sees it at the moment
   await until("the camera is closed", async () => (await page.getByTestId("camera").getAttribute("aria-pressed")) === "false");
   await members("screen", "the screen stays", ([ada]) => ada.screen && ada.video);
+  // A camera may take long to open; what is clicked meanwhile counts.
+  await page.evaluate(() => {
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wish) => {
+      await new Promise((done) => setTimeout(done, 500));
+      return open(wish);
+    };
+  });
   await page.getByTestId("camera").click();
   await page.getByTestId("screen").click();
   await members("screen", "the camera is back", ([ada]) => !ada.screen && ada.video);

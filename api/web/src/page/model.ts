@@ -28,7 +28,7 @@ export class Model {
   readonly quality = signal<Quality | null>(null);
   readonly sending = signal<Sent>({ mic: false, camera: false, screen: false });
   readonly trouble = signal("");
-  readonly busy = signal(false); // joining, or a device is being opened
+  readonly busy = signal(false); // joining
   readonly paused = signal(false); // the picture, for want of a link
   readonly tiers = signal<string[]>([]);
   readonly tier = signal("");
@@ -91,11 +91,13 @@ export class Model {
     }
   }
 
-  toggleMic = (): Promise<void> => this.device(() => this.client.setMic(!this.sending.value.mic));
+  private turns = { sound: Promise.resolve(), picture: Promise.resolve() };
 
-  toggleCamera = (): Promise<void> => this.device(() => this.client.setCamera(!this.sending.value.camera));
+  toggleMic = (): Promise<void> => this.device("sound", () => this.client.setMic(!this.sending.value.mic));
 
-  toggleScreen = (): Promise<void> => this.device(() => this.client.setScreen(!this.sending.value.screen));
+  toggleCamera = (): Promise<void> => this.device("picture", () => this.client.setCamera(!this.sending.value.camera));
+
+  toggleScreen = (): Promise<void> => this.device("picture", () => this.client.setScreen(!this.sending.value.screen));
 
   setTier(tier: string): void {
     this.tier.value = tier;
@@ -156,14 +158,13 @@ export class Model {
     }
   }
 
-  private async device(change: () => Promise<void>): Promise<void> {
-    if (this.busy.value || this.me.value?.role === "viewer") return;
-    this.busy.value = true;
+  // Clicks are obeyed one after another, those for the picture apart from those for the sound:
+  // a camera may take long to open, and a click meanwhile counts.
+  private device(kind: "sound" | "picture", change: () => Promise<void>): Promise<void> {
+    if (this.busy.value || this.me.value?.role === "viewer") return Promise.resolve();
     this.trouble.value = "";
-    try {
-      await change();
-    } finally {
-      this.busy.value = false;
-    }
+    const turn = this.turns[kind].then(change);
+    this.turns[kind] = turn.catch(() => {});
+    return turn;
   }
 }
