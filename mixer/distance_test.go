@@ -122,7 +122,7 @@ func TestUnfiltered(t *testing.T) {
 		nothing := func() {}
 		time.Sleep(time.Second)
 		for i, n := range after(nothing, 2*time.Second) {
-			if n.decoded < 25 || n.unfiltered != n.decoded || n.keys != 0 {
+			if n.decoded < 40 || n.unfiltered != n.decoded || n.keys != 0 {
 				t.Errorf("one of nine, %d: %+v, want all unfiltered", i, n)
 			}
 		}
@@ -149,7 +149,7 @@ func TestUnfiltered(t *testing.T) {
 			}
 		}
 		for i, n := range after(nothing, 2*time.Second) {
-			if n.decoded < 25 || n.unfiltered > 0 || n.keys != 0 {
+			if n.decoded < 40 || n.unfiltered > 0 || n.keys != 0 {
 				t.Errorf("later, %d: %+v", i, n)
 			}
 		}

@@ -3,6 +3,7 @@ package webrtc
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -49,7 +50,7 @@ func (f *flights) admit(b []byte, trip time.Duration, now time.Time) bool {
 	switch {
 	case l == nil || now.Sub(l.at) > flightIdle:
 		if len(f.last) >= maxFlights {
-			f.sweep(now)
+			forget(f.last, maxFlights, func(l *flightOut) bool { return now.Sub(l.at) > flightIdle })
 		}
 		if f.last == nil {
 			f.last = map[uint64]*flightOut{}
@@ -80,15 +81,12 @@ func (f *flights) says(b []byte) (sum uint64, ok bool) {
 	return h.Sum64(), ok
 }
 
-// sweep forgets handshakes that are over, and all if they are too many.
-func (f *flights) sweep(now time.Time) {
-	for says, l := range f.last {
-		if now.Sub(l.at) > flightIdle {
-			delete(f.last, says)
-		}
-	}
-	if len(f.last) >= maxFlights {
-		clear(f.last)
+// forget makes room in what is kept of handshakes and addresses: it drops those that
+// are over, and all if there are still most of them.
+func forget[K comparable, V any](kept map[K]V, most int, over func(V) bool) {
+	maps.DeleteFunc(kept, func(_ K, v V) bool { return over(v) })
+	if len(kept) >= most {
+		clear(kept)
 	}
 }
 
@@ -143,7 +141,7 @@ func (c *checks) admit(b []byte, to netip.AddrPort, now time.Time) bool {
 	switch {
 	case l == nil || l.ufrag != ufrag || now.Sub(l.at) > checkIdle:
 		if len(c.last) >= maxChecks {
-			c.sweep(now)
+			forget(c.last, maxChecks, func(l *checksOut) bool { return now.Sub(l.at) > checkIdle })
 		}
 		if c.last == nil {
 			c.last = map[netip.AddrPort]*checksOut{}
@@ -197,16 +195,4 @@ func (c *checks) away(to netip.AddrPort) time.Duration {
 		return l.trip
 	}
 	return 0
-}
-
-// sweep forgets addresses that are asked no more, and all if they are too many.
-func (c *checks) sweep(now time.Time) {
-	for to, l := range c.last {
-		if now.Sub(l.at) > checkIdle {
-			delete(c.last, to)
-		}
-	}
-	if len(c.last) >= maxChecks {
-		clear(c.last)
-	}
 }
