@@ -43,37 +43,35 @@ test("only changes count", () => {
   assert.ok(!same({ active: true }, now));
 });
 
-test("a sender is changed once for one ask, and not at all before it is negotiated", async () => {
-  let set = 0;
-  let params = { encodings: [{ active: true }] } as unknown as RTCRtpSendParameters;
-  const sender = {
-    track: { getSettings: () => ({ width: 640, height: 360 }) },
-    getParameters: () => structuredClone(params),
+/** A sender of a camera that delivers a size; it counts how often it was changed. */
+const fakeSender = (size: { width: number; height: number }, ...encodings: object[]) => {
+  const fake = {
+    set: 0,
+    params: { encodings } as unknown as RTCRtpSendParameters,
+    track: { getSettings: () => size },
+    getParameters: () => structuredClone(fake.params),
     setParameters: async (p: RTCRtpSendParameters) => {
-      set++;
-      params = p;
+      fake.set++;
+      fake.params = p;
     },
-  } as unknown as RTCRtpSender;
-  assert.equal(await obey(sender, ask), true);
-  assert.equal(await obey(sender, ask), false);
-  assert.equal(set, 1);
-  assert.equal(params.encodings[0]?.scaleResolutionDownBy, 2);
-  params = { encodings: [] } as unknown as RTCRtpSendParameters;
-  assert.equal(await obey(sender, ask), false);
-  assert.equal(set, 1);
+  };
+  return fake;
+};
+const sends = (fake: object) => fake as unknown as RTCRtpSender;
+
+test("a sender is changed once for one ask, and not at all before it is negotiated", async () => {
+  const fake = fakeSender({ width: 640, height: 360 }, { active: true });
+  assert.equal(await obey(sends(fake), ask), true);
+  assert.equal(await obey(sends(fake), ask), false);
+  assert.equal(fake.set, 1);
+  assert.equal(fake.params.encodings[0]?.scaleResolutionDownBy, 2);
+  const early = fakeSender({ width: 640, height: 360 });
+  assert.equal(await obey(sends(early), ask), false);
+  assert.equal(early.set, 0);
 });
 
 test("who pays for every change is asked for those that matter", async () => {
-  let set = 0;
-  let params = { encodings: [{ active: true, maxBitrate: 900_000, maxFramerate: 30 }] } as unknown as RTCRtpSendParameters;
-  const sender = {
-    track: { getSettings: () => ({ width: 1280, height: 720 }) },
-    getParameters: () => structuredClone(params),
-    setParameters: async (p: RTCRtpSendParameters) => {
-      set++;
-      params = p;
-    },
-  } as unknown as RTCRtpSender;
+  const fake = fakeSender({ width: 1280, height: 720 }, { active: true, maxBitrate: 900_000, maxFramerate: 30 });
   const full = { active: true, width: 1280, height: 720, fps: 25, bitrate: 1_700_000 };
   const asks: [typeof full, number][] = [
     [full, 0],
@@ -86,8 +84,8 @@ test("who pays for every change is asked for those that matter", async () => {
     [full, 4],
   ];
   for (const [ask, changes] of asks) {
-    await obey(sender, ask, true);
-    assert.equal(set, changes, JSON.stringify(ask));
+    await obey(sends(fake), ask, true);
+    assert.equal(fake.set, changes, JSON.stringify(ask));
   }
 });
 
