@@ -63,10 +63,10 @@ func (s *sink) reports(now time.Time) (out []rtcp.Packet) {
 func (s *sink) inStep(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flow == nil {
-		return true
+	told, later := true, behind
+	if s.flow != nil {
+		told, later = s.flow.inStep(now)
 	}
-	told, later := s.flow.inStep(now)
 	s.video.later = later
 	return told
 }

@@ -353,12 +353,12 @@ func TestInStep(t *testing.T) {
 		told  bool
 		later time.Duration
 	}{
-		{"it is not known yet what they will be", -1, false, 0},
-		{"a lower tier", 1, false, 0},
-		{"the tier asked for", 0, true, 0},
+		{"it is not known yet what they will be", -1, false, behind},
+		{"a lower tier", 1, false, behind},
+		{"the tier asked for", 0, true, behind},
 		{"fallen", 1, true, lead},
 		{"without any", -1, true, lead},
-		{"risen again", 0, true, 0},
+		{"risen again", 0, true, behind},
 	} {
 		f.choice.Tier = c.tier
 		if told, later := f.inStep(now); told != c.told || later != c.later {

@@ -88,8 +88,9 @@ func TestSenderReports(t *testing.T) {
 		if r.SSRC != got.SSRC {
 			continue
 		}
-		// The report's time is later than the packet's by as many ticks.
-		since := ntpTime(r.NTPTime).Sub(pic[0].Time)
+		// The report's time is later than the packet's by as many ticks, and what
+		// pictures are told to be behind.
+		since := ntpTime(r.NTPTime).Sub(pic[0].Time) - behind
 		ticks := int32(r.RTPTime - got.Timestamp)
 		if d := time.Duration(ticks)*time.Second/90000 - since; d < -time.Millisecond || d > time.Millisecond {
 			t.Fatalf("report is %v off: %d ticks after %v", d, ticks, since)
