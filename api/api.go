@@ -146,6 +146,7 @@ type API struct {
 	cfg     Config
 	log     *slog.Logger
 	engine  *gin.Engine
+	handler http.Handler // engine, whose texts are compressed
 	rest    huma.API
 	page    page
 	hub     *hub
@@ -212,6 +213,9 @@ func New(cfg Config, log *slog.Logger) (*API, error) {
 	if err := a.routes(); err != nil {
 		return nil, err
 	}
+	if a.handler, err = compressed(a.engine); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -234,7 +238,7 @@ func (a *API) routes() error {
 }
 
 // ServeHTTP serves one request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.engine.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // SetReady tells whether sessions may start; /readyz follows it.
 func (a *API) SetReady(ready bool) { a.ready.Store(ready) }

@@ -260,9 +260,12 @@ type fakeSignaler struct {
 	offers   []string
 	next     error // what the next call fails with
 	patched  []string
+	answer   string
 }
 
-func newFakeSignaler() *fakeSignaler { return &fakeSignaler{sessions: map[string]mixer.Session{}} }
+func newFakeSignaler() *fakeSignaler {
+	return &fakeSignaler{sessions: map[string]mixer.Session{}, answer: "v=0 answer"}
+}
 
 func (f *fakeSignaler) take() error {
 	err := f.next
@@ -279,7 +282,7 @@ func (f *fakeSignaler) Offer(ctx context.Context, s mixer.Session, sdp string) (
 	id := fmt.Sprintf("s%d", len(f.offers))
 	f.offers = append(f.offers, sdp)
 	f.sessions[id] = s
-	return mixer.Answer{ID: id, SDP: "v=0 answer", ETag: "e1"}, nil
+	return mixer.Answer{ID: id, SDP: f.answer, ETag: "e1"}, nil
 }
 
 func (f *fakeSignaler) Patch(ctx context.Context, id, ifMatch, fragment string) (string, string, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"io/fs"
+	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -85,7 +86,27 @@ func (a *API) serveFile(c *gin.Context, name string) {
 	} else {
 		c.Header("Cache-Control", "no-cache")
 	}
+	c.Header("Vary", "Accept-Encoding")
+	if _, err := fs.Stat(a.page.files, name+".br"); err == nil && takes(c.Request, "br") {
+		c.Header("Content-Type", mime.TypeByExtension(path.Ext(name)))
+		c.Header("Content-Encoding", "br")
+		name += ".br"
+	}
 	http.ServeFileFS(c.Writer, c.Request, a.page.files, name)
+}
+
+// takes reports whether a client accepts a content coding by name (RFC 9110,
+// section 12.5.3).
+func takes(r *http.Request, coding string) bool {
+	for _, line := range r.Header.Values("Accept-Encoding") {
+		for item := range strings.SplitSeq(line, ",") {
+			name, weight, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), coding) {
+				return strings.Trim(strings.ReplaceAll(weight, " ", ""), "0.") != "q="
+			}
+		}
+	}
+	return false
 }
 
 // fallback serves what has no route of its own: files beside index.html, such

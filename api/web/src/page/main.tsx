@@ -30,6 +30,7 @@ function App({ model }: { model: Model }) {
 }
 
 const app = document.getElementById("app")!;
+app.replaceChildren(); // what stood there while this was on its way
 if (room) {
   const model = new Model(decodeURIComponent(room));
   document.title = `${model.room} · mixdown`;

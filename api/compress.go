@@ -1,0 +1,30 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/klauspost/compress/gzhttp"
+)
+
+// leastCompressed is the size of a body from which it is worth it, in bytes: what
+// fits one packet comes in one packet.
+const leastCompressed = 1024
+
+// compressed wraps a handler so that texts go out in gzip (RFC 1952) to whom takes
+// that: an answer's SDP holds up a thin link for half a second else. Media are
+// coded already.
+func compressed(h http.Handler) (http.Handler, error) {
+	wrap, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(leastCompressed),
+		gzhttp.ContentTypes([]string{
+			"text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml",
+			"application/json", "application/problem+json", "application/vnd.apple.mpegurl",
+			typeSDP, typeFragment,
+		}),
+		gzhttp.EnableZstd(false),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return wrap(h), nil
+}
