@@ -37,6 +37,17 @@ const (
 	lossWindow    = 2 * time.Second
 	pauseLeast    = 100 * time.Millisecond  // without a packet is one in which the queue falls
 	foreign       = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
+	// Feedback that is late by so much has a queue before it, its packets' or its own: in a tenth
+	// of a second a link that fell to a seventh has half a second of it.
+	lateAllowed = 75 * time.Millisecond
+	lateSurely  = 100 * time.Millisecond
+	fastRate    = 200_000                // bit/s, from where on that is worth a hurry
+	farFall     = 0.5                    // of a rate that are far less
+	deepFall    = 0.1                    // and the least of it that is left by one measurement
+	steepLeast  = 100 * time.Millisecond // by which the queue grew meanwhile
+	steepCount  = 4                      // packets
+	sinkFor     = 2 * time.Second
+	sinkQueue   = 100 * time.Millisecond
 	// Who is so far away, or stands behind a queue before anything of ours is in it, is
 	// not sent the usual first probe: on 30 kbit/s that is a second of queue.
 	farAway  = 500 * time.Millisecond
@@ -85,6 +96,7 @@ type Estimator struct {
 	judged    time.Duration
 	former    float64       // from what, if that may have been somebody else's; 0: it was ours
 	rising    time.Duration // when a better rate was found last
+	fell      time.Duration // when the link turned out to carry far less
 	highAt    time.Duration // since when the queue is high; 0: it is not
 	highQueue time.Duration // and how long it was then
 }
@@ -225,6 +237,14 @@ func (e *Estimator) judge(now time.Duration) {
 		return
 	}
 	e.queue = v.queue
+	if e.falls(now) {
+		e.probed(now)
+		return
+	}
+	if e.fell > 0 && now-e.fell < sinkFor {
+		v.queue = max(v.queue, e.newestQueue()) // the window reaches back to before
+		e.queue = v.queue
+	}
 	high := e.high()
 	gone := v.queue > e.low() && e.emptied(now) // what is heard of is
 	if e.prober.pending() {
@@ -284,6 +304,9 @@ func (e *Estimator) lower(v view, now time.Duration) {
 		e.taken = v.rate
 	}
 	e.cut(max(keep*v.rate, e.rate*deepest))
+	if e.rate < farFall*before && before > fastRate && e.prober.tried {
+		e.fallen(now)
+	}
 	switch e.former = math.Sqrt(before * e.rate); {
 	case v.measured >= surely || !e.prober.tried:
 		e.former = 0
@@ -291,6 +314,31 @@ func (e *Estimator) lower(v view, now time.Duration) {
 		e.former = trust * before // that it carried all the time
 	}
 	e.lowered = now
+}
+
+// falls sees the rate fall far before the window of the queue is full of it, which is
+// after eight packets, one by one at the new rate: packets sent one after the other, each
+// of which waited longer than the one before it. Jitter and a way that stood still make
+// one late, and the ones after it less.
+func (e *Estimator) falls(now time.Duration) bool {
+	rate, queue := e.steep()
+	if !e.fast() || rate == 0 || rate > farFall*e.rate || queue < e.high() {
+		return false
+	}
+	e.overused(now)
+	e.queue, e.taken = queue, rate
+	before := e.rate
+	e.cut(max(keep*rate, e.rate*deepFall))
+	e.former, e.lowered = math.Sqrt(before*e.rate), now
+	e.fallen(now)
+	return true
+}
+
+// fallen notes that the link carries far less than before. What found no room in its queue
+// was not lost by the link itself.
+func (e *Estimator) fallen(now time.Duration) {
+	e.fell = now
+	e.loss.forget(now)
 }
 
 // regain goes back to what was known before a cut of which little was measured,
@@ -423,6 +471,7 @@ type Estimate struct {
 	Congested bool          // overused within the last second
 	Rising    bool          // a better rate was just found, and there may be more
 	Silent    bool          // nothing is heard of the client: an outage
+	Sinking   bool          // it just fell far, and the queue of that stands, or must: feedback is missing
 	Known     bool          // something was measured
 }
 
@@ -448,14 +497,27 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 	case late > 0 && e.emptied(now): // the way back has a queue
 		pace = min(pace, e.rate*0.7)
 	case late > 300*time.Millisecond:
+		out.Sinking = e.fast()
 		pace = 0
 	case late > 0 && e.loss.recent > lossyOn: // so may feedback be
 		pace = min(pace, e.rate*0.3)
+	case late > lateSurely && e.fast():
+		out.Sinking = true
+		pace = 0
 	case late > 0:
 		pace = min(pace, e.rate*0.1)
 	}
+	if e.fell > 0 && now-e.fell < sinkFor && out.Queue > sinkQueue {
+		out.Sinking, pace = true, 0 // what is behind the newest that was heard of is longer still
+	}
 	out.Pace = int(pace)
 	return out
+}
+
+// fast reports whether the link is known to carry so much that its fall matters at once: a
+// packet of somebody else's is no matter there, and feedback comes often, and seldom gets lost.
+func (e *Estimator) fast() bool {
+	return e.prober.tried && !e.coarse.on && e.rate > fastRate && max(e.loss.recent, e.loss.inherent) < lossyOff
 }
 
 // overdue is for how long feedback should have come: a link that suddenly
@@ -468,6 +530,9 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 	limit := 700 * time.Millisecond
 	if e.heard > 0 {
 		limit = max(e.trip.value(), e.word) + 2*e.interval + 100*time.Millisecond
+		if e.fast() {
+			limit = max(e.trip.value(), e.word) + e.interval*3/2 + lateAllowed
+		}
 		if e.loss.recent > lossyOn { // it may be lost
 			limit += e.interval
 		}

@@ -274,3 +274,74 @@ func TestLateWord(t *testing.T) {
 		t.Fatalf("%d bit/s after feedback of a queue that is gone, %d before", got, rate)
 	}
 }
+
+// quick is an estimator on a link of 1 Mbit/s that nearly that is sent over for 3 s, and send,
+// which sends n times 550 bytes, one every 5 ms, that each arrive when at says; of so many is
+// told.
+func quick() (e *Estimator, send func(n, told int, at func(sent time.Duration) time.Duration) (heard time.Duration)) {
+	e = NewEstimator(DefaultLimits())
+	e.rate, e.prober.tried = 1_000_000, true
+	var seq uint16
+	now := time.Duration(0)
+	send = func(n, told int, at func(sent time.Duration) time.Duration) (heard time.Duration) {
+		var reports []Report
+		for i := range n {
+			e.Sent(seq, 550, moment(now))
+			if i < told {
+				reports = append(reports, Report{seq, true, at(now)})
+				heard = reports[i].At + 50*ms
+			}
+			seq++
+			now += 5 * ms
+		}
+		e.Reports(reports, moment(heard))
+		return heard
+	}
+	for range 30 {
+		send(20, 20, func(sent time.Duration) time.Duration { return sent + 50*ms })
+	}
+	return e, send
+}
+
+// TestFallsByFew: five packets, each of which waited longer than the one before it, are
+// enough to know that the link carries far less; then nothing but sound, and the least of
+// that, goes out until the queue is gone.
+func TestFallsByFew(t *testing.T) {
+	e, send := quick()
+	free := time.Duration(0)
+	now := send(40, 5, func(sent time.Duration) time.Duration {
+		free = max(free, sent) + 29333*time.Microsecond // at 150 kbit/s
+		return free + 50*ms
+	})
+	if got := e.Estimate(moment(now)); got.Rate < 110_000 || got.Rate > 160_000 || !got.Sinking || got.Pace != 0 {
+		t.Fatalf("%+v of 150000", got)
+	}
+}
+
+// TestStandsStill: what was held up comes all at once and says nothing of the rate.
+func TestStandsStill(t *testing.T) {
+	e, send := quick()
+	before := e.Estimate(moment(3 * time.Second)).Rate
+	start := 3 * time.Second
+	now := send(50, 50, func(sent time.Duration) time.Duration { return max(sent+50*ms, start+300*ms+(sent-start)/100) })
+	if got := e.Estimate(moment(now)); got.Rate != before || got.Sinking {
+		t.Fatalf("%+v, %d before", got, before)
+	}
+}
+
+// TestMissedFeedback: a link that is known to carry much and is not heard of for a third of a
+// second gets nothing but sound, before it is known what it carries. One that loses much
+// is waited for.
+func TestMissedFeedback(t *testing.T) {
+	e, _ := quick()
+	for i := range 90 {
+		e.Sent(uint16(600+i), 550, moment(3*time.Second+time.Duration(i)*5*ms))
+	}
+	if got := e.Estimate(moment(3450 * ms)); !got.Sinking || got.Pace != 0 {
+		t.Fatalf("%+v", got)
+	}
+	e.loss.inherent = 0.1
+	if got := e.Estimate(moment(3450 * ms)); got.Sinking || got.Pace == 0 {
+		t.Fatalf("feedback may be lost: %+v", got)
+	}
+}

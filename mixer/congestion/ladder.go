@@ -135,6 +135,7 @@ const (
 	thinnest    = 5 * time.Second // on fewer layers; then the tier below is the better picture
 	soundShare  = 0.3
 	soundPause  = 4 * time.Second
+	sankPause   = 500 * time.Millisecond // after a queue that is gone
 	lossyOn     = 0.05
 	lossyOff    = 0.03
 	lossyPause  = 8 * time.Second
@@ -166,6 +167,7 @@ type Ladder struct {
 	tight  time.Time // since when the present one does not
 	thin   time.Time // since when layers are missing
 	toned  time.Time
+	sank   bool      // since then sound is what it is for the sake of a queue
 	lossAt time.Time // since when Lossy should be the other
 	trial  bool      // nothing has failed yet
 }
@@ -421,9 +423,17 @@ func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
 			break
 		}
 	}
+	if e.Sinking { // the less is sent, the sooner sound comes in time again
+		l.now.Tone, l.toned, l.sank = len(l.rungs.Tones)-1, now, true
+		return
+	}
+	pause := l.calm(soundPause)
+	if l.sank {
+		pause = sankPause
+	}
 	switch {
-	case want > l.now.Tone, want < l.now.Tone && now.Sub(l.toned) >= l.calm(soundPause) && !e.Congested:
-		l.now.Tone, l.toned = want, now
+	case want > l.now.Tone, want < l.now.Tone && now.Sub(l.toned) >= pause && (l.sank || !e.Congested):
+		l.now.Tone, l.toned, l.sank = want, now, false
 	}
 }
 

@@ -166,3 +166,28 @@ func TestWire(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSinking: sound is the least there is at once while a queue stands that came of a fall,
+// and soon what the link carries again.
+func TestSinking(t *testing.T) {
+	l := NewLadder(DefaultRungs(nil))
+	now := time.Duration(0)
+	step := func(e Estimate, length time.Duration) (c Choice) {
+		for end := now + length; now < end; now += 50 * ms {
+			c = l.Step(e, 0, moment(now))
+		}
+		return c
+	}
+	good := Estimate{Rate: 900_000, Pace: 900_000, Known: true}
+	if c := step(good, 10*time.Second); c.Tone != 0 {
+		t.Fatalf("%+v on a good link", c)
+	}
+	sinking := good
+	sinking.Sinking = true
+	if c := step(sinking, 50*ms); c.Tone != len(l.rungs.Tones)-1 {
+		t.Fatalf("%+v while a queue stands", c)
+	}
+	if c := step(good, 700*ms); c.Tone != 0 {
+		t.Fatalf("%+v after it", c)
+	}
+}

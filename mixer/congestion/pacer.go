@@ -110,6 +110,12 @@ func NewPacer[P any](size func(P) int) *Pacer[P] {
 func (p *Pacer[P]) SetRate(bps, usual int, now time.Time) {
 	p.fill(now)
 	p.rate, p.usual = float64(bps), float64(usual)
+	if bps == 0 {
+		// Only sound goes out, and what it takes is in the queue that is waited for. A probe
+		// would be of no use and stand before it.
+		p.credit = max(p.credit, 0)
+		p.probing = false
+	}
 }
 
 // SetLayer sets the highest temporal layer that is sent. The lower ones go on

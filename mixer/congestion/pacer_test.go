@@ -185,6 +185,33 @@ func TestProbeIsOwed(t *testing.T) {
 	}
 }
 
+// TestPausePaysNothing: while nothing but sound may go out there is no probe, and what sound
+// takes is not owed afterwards: it is in the queue that was waited for.
+func TestPausePaysNothing(t *testing.T) {
+	p := newTestPacer(800_000)
+	p.Probe(Cluster{Rate: 1_600_000, Bytes: 50_000, Size: 500, Until: moment(2 * time.Second)}, origin)
+	p.Video(Picture{Keyframe: true, Stream: 1}, packets(100, 500), origin)
+	for now := 50 * ms; now < 500*ms; now += 20 * ms {
+		p.SetRate(0, 800_000, moment(now))
+		p.Sound(&pkt{size: 150, sound: true})
+		drain(p, now, now+20*ms, func(at time.Duration, i Item[*pkt]) {
+			if i.Kind != Sound {
+				t.Fatalf("%+v at %v", i, at)
+			}
+		})
+	}
+	p.SetRate(100_000, 100_000, moment(500*ms))
+	var first time.Duration
+	drain(p, 500*ms, time.Second, func(now time.Duration, i Item[*pkt]) {
+		if first == 0 {
+			first = now
+		}
+	})
+	if first > 530*ms {
+		t.Fatalf("the first picture afterwards waits until %v", first)
+	}
+}
+
 func TestRepairs(t *testing.T) {
 	e := Estimate{Rate: 100_000, RoundTrip: 300 * ms, Queue: 50 * ms}
 	var r Repairs

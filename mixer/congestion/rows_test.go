@@ -24,6 +24,7 @@ type row struct {
 	fps  float64       // pictures a second, at least
 	ice  float64       // most of the time that a picture may stand for over half a second; 0: no bound
 	hole time.Duration // longest time without a new picture; 0: no bound
+	late time.Duration // for which sound may come late after the link's fall; 0: no bound
 	look bool          // figures only, no bounds: see the comment at the row
 }
 
@@ -98,12 +99,12 @@ func rows() []row {
 		{name: "1M 10% bursts", w: burst, want: "360p", soon: 10 * time.Second, fps: 8, hole: 5 * time.Second},
 		{name: "1M 20% plain", w: link(1e6, 50*ms, 0.2).with(func(w *weak) { w.layers = nil }), want: "360p", ice: 0.05, soon: 10 * time.Second, fps: 10, hole: 3 * time.Second},
 		{name: "1M 10% bursts plain", w: burst.with(func(w *weak) { w.layers = nil }), want: "360p", soon: 10 * time.Second, fps: 8, hole: 5 * time.Second},
-		{name: "1M-150k-1M", w: drop, want: "540p", soon: 5 * time.Second, fps: 10},
-		{name: "  queue 1s", w: drop.with(long), want: "540p", soon: 5 * time.Second, fps: 10},
+		{name: "1M-150k-1M", w: drop, want: "540p", soon: 5 * time.Second, fps: 10, late: 850 * ms},
+		{name: "  queue 1s", w: drop.with(long), want: "540p", soon: 5 * time.Second, fps: 10, late: 1700 * ms},
 		{name: "  queue 50ms", w: drop.with(short), want: "540p", soon: 15 * time.Second, fps: 10},
 		{name: "  jitter 30ms", w: drop.with(shaky), want: "540p", soon: 15 * time.Second, fps: 10},
-		{name: "  no layers", w: drop.with(func(w *weak) { w.layers = nil }), want: "540p", soon: 5 * time.Second, fps: 10},
-		{name: "  up as well", w: both, want: "540p", soon: 5 * time.Second, fps: 10},
+		{name: "  no layers", w: drop.with(func(w *weak) { w.layers = nil }), want: "540p", soon: 5 * time.Second, fps: 10, late: 850 * ms},
+		{name: "  up as well", w: both, want: "540p", soon: 5 * time.Second, fps: 10, late: 1250 * ms},
 		{name: "1M outage 5s", w: outage, want: "540p", soon: 5 * time.Second},
 		{name: "3M", w: link(3e6, 30*ms, 0), want: "720p", soon: 3 * time.Second, fps: 24, hole: time.Second},
 		// Receiver reports alone see a queue late.
@@ -188,6 +189,15 @@ func (r row) after(f figures) float64 {
 	return seconds(f.longest(steps[1].from, steps[2].from))
 }
 
+// lateFor is for how long after that sound came late.
+func (r row) lateFor(f figures) float64 {
+	steps := r.w.down.steps
+	if len(steps) < 3 {
+		return 0
+	}
+	return seconds(f.lateFor(steps[1].from))
+}
+
 func (r row) print(t *testing.T, all []figures) {
 	line := fmt.Sprintf("%-18s", r.name)
 	for _, c := range []struct {
@@ -199,10 +209,12 @@ func (r row) print(t *testing.T, all []figures) {
 		{"q95", func(f figures) float64 { return 1000 * f.p(.95).Seconds() }},
 		{"reach", r.reach},
 		{"stood", r.after},
+		{"late", r.lateFor},
 		{"again", r.again},
 		{"snd95", func(f figures) float64 { return 1000 * quantile(f.sounds, .95).Seconds() }},
 		{"sndmax", func(f figures) float64 { return 1000 * quantile(f.sounds, 1).Seconds() }},
 		{"buf", func(f figures) float64 { return 1000 * quantile(f.ears, .5).Seconds() }},
+		{"buf80", func(f figures) float64 { return 1000 * quantile(f.ears, .8).Seconds() }},
 		{"gap", func(f figures) float64 { return 1000 * f.soundGap.Seconds() }},
 		{"1/fps", func(f figures) float64 { return min(1/f.fps, 99) }},
 		{"hole", func(f figures) float64 { return seconds(f.freeze) }},
@@ -269,6 +281,9 @@ func (r row) check(t *testing.T, all []figures) {
 			}
 			most("standing picture after the drop, s", stood, r.after)
 			most("sound gap, s", 0.5, func(f figures) float64 { return f.soundGap.Seconds() })
+			if r.late > 0 {
+				most("late sound after the drop, s", r.late.Seconds(), r.lateFor)
+			}
 		}
 	}
 }

@@ -66,6 +66,7 @@ type figures struct {
 	sounds    []time.Duration // from the room to the client, less the link's own delay
 	soundGap  time.Duration   // most by which a packet of sound came later than the one before it, over its interval
 	soundLost float64
+	late      []time.Duration // when packets of sound came that had waited for more than lateSound
 	ears      []time.Duration // for how long a browser would keep sound, at every packet
 	shown     []time.Duration
 	freeze    time.Duration // longest time without a new picture, after the first
@@ -109,8 +110,20 @@ func (f figures) longest(from, to time.Duration) (gap time.Duration) {
 	return max(gap, to-last)
 }
 
-// settled is when a run counts.
-const settled = 8 * time.Second
+// lateFor is for how long sound came late after a moment, in the 5 s after it.
+func (f figures) lateFor(from time.Duration) (last time.Duration) {
+	for _, at := range f.late {
+		if at > from && at < from+5*time.Second {
+			last = at - from
+		}
+	}
+	return last
+}
+
+const (
+	settled   = 8 * time.Second // is when a run counts
+	lateSound = 150 * time.Millisecond
+)
 
 var origin = time.Unix(1_700_000_000, 0)
 
@@ -326,6 +339,9 @@ func (s *session) arrive(number uint16, kind Kind, p *pkt, sent, now time.Durati
 		if sent >= settled {
 			s.f.ears = append(s.f.ears, keeps)
 			s.f.sounds = append(s.f.sounds, now-sent-s.w.down.delay)
+		}
+		if now-sent-s.w.down.delay > lateSound {
+			s.f.late = append(s.f.late, now)
 		}
 		if s.lastSound > settled {
 			s.f.soundGap = max(s.f.soundGap, now-s.lastSound)

@@ -211,6 +211,23 @@ func TestFlowFalls(t *testing.T) {
 	})
 }
 
+// TestSinkingAsksNothing: who is about to leave its tier asks it for no keyframe, which all the
+// others there would get.
+func TestSinkingAsksNothing(t *testing.T) {
+	s, _, _, codecs := newTestSink()
+	s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
+	s.flow.begin(time.Now())
+	s.flow.choice.Tier = 0
+	pk := new(fakePacketizer)
+	for _, sinking := range []bool{true, false} {
+		s.flow.estimate.Sinking = sinking
+		s.WriteVideo(picture(codecs[0], pk, 0, 0, false, 1000))
+		if s.askKey == sinking {
+			t.Errorf("sinking %t, asks %t", sinking, s.askKey)
+		}
+	}
+}
+
 // TestFlowSilent: who agreed on feedback and sends none gets what everybody got
 // before there was any.
 func TestFlowSilent(t *testing.T) {

@@ -34,7 +34,7 @@ func (s *sink) flowVideo(picture []*mixer.Packet, now time.Time) {
 	if taken {
 		s.needKey, s.stream = true, first.Stream // should it not go on at the link's pace
 	}
-	s.askKey = f.link.NeedsKeyframe() && (f.choice.Tier >= 0 || f.rises(now))
+	s.askKey = f.link.NeedsKeyframe() && (f.choice.Tier >= 0 || f.rises(now)) && !f.estimate.Sinking // its next tier is about to be another
 	s.peer.meter.dropLink.Add(float64(f.lost()))
 	if !taken && s.askKey {
 		s.rouse()
