@@ -39,6 +39,9 @@ type Signaler interface {
 	Hangup(ctx context.Context, id string) error
 	// Session tells whose session that is.
 	Session(id string) (mixer.Session, bool)
+	// Carries tells what somebody's link seems to carry towards them at least, as setting up
+	// their session showed, bit/s; who has no session is passed over.
+	Carries(room, id string, bps int)
 }
 
 // Rooms is what the control plane needs of the mixer.

@@ -62,7 +62,7 @@ var opControl = &huma.Operation{
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
 		"Changes of who is heard and of tiers come once a second at most; to who receives no picture every 3 s, and say of the sound only who the speaker is. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state, people raise hands and hosts lock the room. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes), {type: hand, id, raised} (likewise; without id: oneself), {type: layout, layout} and " +
-		"{type: lock, locked} (hosts), and {type: ping}, answered by {type: pong}.",
+		"{type: lock, locked} (hosts), {type: link, down} (before the first picture has come: what the link seems to carry towards it at least, bit/s), and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
 	Security: guarded,
 	Parameters: []*huma.Param{
@@ -107,6 +107,8 @@ type request struct {
 	Raised *bool  `json:"raised"`
 	Locked *bool  `json:"locked"`
 	Layout string `json:"layout"`
+
+	Down int `json:"down"` // bit/s
 }
 
 // parseRequest reads one message of a client. Fields it does not know are
@@ -141,12 +143,16 @@ func parseRequest(kind websocket.MessageType, raw []byte) (request, *controlErro
 		if q.Locked == nil {
 			return q, &controlError{"bad_message", "lock: needs locked, true or false"}
 		}
+	case "link":
+		if q.Down <= 0 {
+			return q, &controlError{"bad_message", "link: needs down, bit/s"}
+		}
 	case "layout":
 		if q.Layout == "" {
 			return q, &controlError{"bad_message", fmt.Sprintf("layout: is empty; name one of %q", mixer.Layouts())}
 		}
 	default:
-		return q, &controlError{"unknown_type", fmt.Sprintf("type %.40q is none of media, tier, mute, hand, layout, lock, ping", q.Type)}
+		return q, &controlError{"unknown_type", fmt.Sprintf("type %.40q is none of media, tier, mute, hand, layout, lock, link, ping", q.Type)}
 	}
 	return q, nil
 }
@@ -444,6 +450,9 @@ func (s *control) do(q request) error {
 		return nil // repeated when it publishes
 	case "tier":
 		return s.api.setTier(s.room, id, q.Tier)
+	case "link":
+		s.api.cfg.Signaler.Carries(s.room, id, q.Down)
+		return nil
 	case "hand":
 		q.ID = cmp.Or(q.ID, id)
 		if err := s.api.mayTouch(s.who, s.room, q.ID); err != nil {

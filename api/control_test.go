@@ -168,6 +168,8 @@ func TestControlCommands(t *testing.T) {
 		{`{"type":"lock"}`, "bad_message"},
 		{`{"type":"lock","locked":true}`, "forbidden"},
 		{`{"type":"layout"}`, "bad_message"},
+		{`{"type":"link"}`, "bad_message"},
+		{`{"type":"link","down":-1}`, "bad_message"},
 		{`{"type":"layout","layout":"speaker"}`, "forbidden"},
 	} {
 		ada.send(bad.text)
@@ -185,8 +187,12 @@ func TestControlCommands(t *testing.T) {
 	ada.send(`{"type":"tier","tier":"360p"}`)
 	ada.send(`{"type":"mute","id":"ada","audio":true}`)
 	ada.send(`{"type":"hand","raised":true}`)
+	ada.send(`{"type":"link","down":48000}`)
 	ada.send(`{"type":"ping"}`)
 	ada.until("pong")
+	if got := b.signaler.carried(); !slices.Equal(got, []string{"demo ada 48000"}) {
+		t.Errorf("links %q", got)
+	}
 	boss := b.mustDial(url, b.token("boss", mixer.Host, "demo"))
 	boss.send(`{"type":"mute","id":"bob","video":true}`)
 	boss.send(`{"type":"mute","id":"none","video":true}`)
@@ -386,7 +392,7 @@ func FuzzParseRequest(f *testing.F) {
 			}
 			return
 		}
-		if !slices.Contains([]string{"ping", "media", "tier", "mute"}, q.Type) {
+		if !slices.Contains([]string{"ping", "media", "tier", "mute", "hand", "lock", "layout", "link"}, q.Type) {
 			t.Fatalf("%q: %+v", raw, q)
 		}
 		if _, err := json.Marshal(q); err != nil {

@@ -261,6 +261,7 @@ type fakeSignaler struct {
 	next     error // what the next call fails with
 	patched  []string
 	answer   string
+	carries  []string
 }
 
 func newFakeSignaler() *fakeSignaler {
@@ -316,6 +317,18 @@ func (f *fakeSignaler) Session(id string) (mixer.Session, bool) {
 	defer f.mu.Unlock()
 	s, ok := f.sessions[id]
 	return s, ok
+}
+
+func (f *fakeSignaler) Carries(room, id string, bps int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.carries = append(f.carries, fmt.Sprintf("%s %s %d", room, id, bps))
+}
+
+func (f *fakeSignaler) carried() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.carries)
 }
 
 // clock is a time that tests move.

@@ -78,6 +78,7 @@ type Estimator struct {
 	base     baseline // one-way delays
 	trip     baseline // round trips
 	hint     time.Duration
+	given    bool          // what the way carries was known before anything was sent
 	word     time.Duration // from a packet to what is heard of it, lately: a queue on the way back counts
 	loss     lossModel
 	prober   prober
@@ -112,9 +113,22 @@ func NewEstimator(l Limits) *Estimator {
 
 // Hint tells the round trip of a link that nothing was sent over yet.
 func (e *Estimator) Hint(trip time.Duration) {
-	if e.hint = trip; trip >= farAway {
+	if e.hint = trip; trip >= farAway && !e.prober.tried {
 		e.rate = min(e.rate, farStart)
 	}
+}
+
+// Carries tells what the way seemed to carry at least before anything of ours was sent, bit/s,
+// as a transfer does that took long. It is as good as a probe's result, and on such a
+// way a first probe is half a second of queue, behind which all sound begins.
+func (e *Estimator) Carries(bps int, at time.Time) {
+	now := e.since(at)
+	if e.prober.tried || e.heard > 0 {
+		return
+	}
+	e.rate = min(e.rate, max(trust*float64(bps), farStart))
+	e.given = true
+	e.prober.told(now)
 }
 
 // since puts a moment on the estimator's own line, which begins at one second so
@@ -169,7 +183,8 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	}
 	if e.hint > 0 && !e.trip.some {
 		// The queue that stood when the first packets were sent is no part of the way.
-		if queue := now - newest.at - e.hint - longestReport; queue > maxQueueHint {
+		// Where nothing of ours can have filled it, it is the way back that has one.
+		if queue := now - newest.at - e.hint - longestReport; queue > maxQueueHint && !e.given {
 			e.base.reset(newest.delay-queue, now)
 		}
 		e.trip.add(e.hint, now)
@@ -528,6 +543,9 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 		return e.coarse.overdue(now)
 	}
 	limit := 700 * time.Millisecond
+	if e.given {
+		limit += e.hint
+	}
 	if e.heard > 0 {
 		limit = max(e.trip.value(), e.word) + 2*e.interval + 100*time.Millisecond
 		if e.fast() {

@@ -32,6 +32,7 @@ type Link[P any] struct {
 
 	looked time.Time
 	muted  time.Time
+	chosen bool      // pictures were, once
 	sought time.Time // a probe for roominess
 }
 
@@ -69,8 +70,11 @@ func (l *Link[P]) Step(now time.Time) Choice {
 	c := l.Ladder.Step(e, l.Waiting(), now)
 	l.SetLayer(c.Layer)
 	l.SetPatience(l.Ladder.patience())
-	// Before anything was chosen it may have had pictures of the best tier.
-	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) || before.Tier < 0 && c.Tier > l.best {
+	// Before anything was chosen it may have had pictures of the best tier. Who had none for a
+	// while gets a keyframe, maybe of the encoder that it had before.
+	first := c.Tier >= 0 && !l.chosen
+	l.chosen = l.chosen || first
+	if before.Tier >= 0 && (c.Tier < 0 || c.Tier > before.Tier) || first && c.Tier > l.best {
 		// What the old tier still sends, up to the new one's keyframe, does not fit.
 		l.Mute()
 		l.muted = now

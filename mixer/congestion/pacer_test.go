@@ -341,3 +341,32 @@ func TestOutdated(t *testing.T) {
 		t.Fatal("not repeated where much is lost")
 	}
 }
+
+// TestBackWithOldEncoder: who had no pictures for a while is shown a keyframe of the encoder
+// that it had before as well.
+func TestBackWithOldEncoder(t *testing.T) {
+	l := NewLink(DefaultRungs(nil), DefaultLimits(), func(p *pkt) int { return p.size })
+	l.prober.tried = true
+	now := origin
+	until := func(rate float64, pictures bool) {
+		t.Helper()
+		l.Estimator.rate = rate
+		for end := now.Add(30 * time.Second); (l.Choice().Tier >= 0) != pictures; now = now.Add(stepEvery) {
+			if l.Step(now); now.After(end) {
+				t.Fatalf("tier %d at %.0f bit/s", l.Choice().Tier, rate)
+			}
+		}
+	}
+	for range 2 {
+		until(60_000, true)
+		l.Video(Picture{Keyframe: true, Stream: 7}, packets(3, 100), now)
+		if l.bytes == 0 {
+			t.Fatal("a keyframe was not taken")
+		}
+		until(15_000, false)
+		l.Video(Picture{Keyframe: true, Stream: 7}, packets(3, 100), now)
+		if l.bytes > 0 {
+			t.Fatal("a keyframe was taken that is too much")
+		}
+	}
+}

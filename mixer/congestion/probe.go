@@ -147,6 +147,12 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	p.pause = min(longer, seldom)
 }
 
+// told takes what is known without a probe for the result of one.
+func (p *prober) told(now time.Duration) {
+	p.tried, p.failed = true, true
+	p.next = now + probeSoon // the way's beginning is in it
+}
+
 // again ends a cluster of which nothing became known.
 func (p *prober) again(now time.Duration) {
 	p.on = false

@@ -17,15 +17,16 @@ var vp8 = []float64{0.4, 0.6, 1}
 
 // row is one line of the table of what weak clients shall get.
 type row struct {
-	name string
-	w    weak
-	want string        // the tier to reach; none: sound alone
-	soon time.Duration // within
-	fps  float64       // pictures a second, at least
-	ice  float64       // most of the time that a picture may stand for over half a second; 0: no bound
-	hole time.Duration // longest time without a new picture; 0: no bound
-	late time.Duration // for which sound may come late after the link's fall; 0: no bound
-	look bool          // figures only, no bounds: see the comment at the row
+	name  string
+	w     weak
+	want  string        // the tier to reach; none: sound alone
+	soon  time.Duration // within
+	first time.Duration // picture within; 0: no bound
+	fps   float64       // pictures a second, at least
+	ice   float64       // most of the time that a picture may stand for over half a second; 0: no bound
+	hole  time.Duration // longest time without a new picture; 0: no bound
+	late  time.Duration // for which sound may come late after the link's fall; 0: no bound
+	look  bool          // figures only, no bounds: see the comment at the row
 }
 
 func link(rate float64, delay time.Duration, loss float64) weak {
@@ -85,6 +86,12 @@ func rows() []row {
 		{name: "100k reports lost", w: link(100e3, 150*ms, 0.02).with(func(w *weak) { w.up.loss = 0.2; w.feedback = 250 * ms }), want: "180p", soon: 20 * time.Second, fps: 3},
 		{name: "100k busy client", w: link(100e3, 150*ms, 0.02).with(busy), want: "180p", soon: 8 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "50k busy client", w: link(50e3, 200*ms, 0.02).with(busy), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
+		// The page has told what the offer's way up was like; at worst a packet of that was lost.
+		{name: "50k told of", w: link(50e3, 200*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 50000 }), want: "slides", soon: 3 * time.Second, first: 4 * time.Second, fps: 0.5, hole: 4 * time.Second},
+		{name: "50k told of as 20", w: link(50e3, 200*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 20000 }), want: "slides", soon: 6 * time.Second, first: 7 * time.Second, fps: 0.5, hole: 4 * time.Second},
+		{name: "100k told of", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 100000 }), want: "180p", soon: 3 * time.Second, first: 4 * time.Second, fps: 4, hole: 2 * time.Second},
+		{name: "100k told of as 50", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 50000 }), want: "180p", soon: 10 * time.Second, first: 4 * time.Second, fps: 4, hole: 2 * time.Second},
+		{name: "30k told of", w: link(30e3, 300*ms, 0).with(busy).with(func(w *weak) { w.carries = 30000 }), want: "none"},
 		// A keyframe of two pictures' rate takes two seconds here.
 		{name: "50k", w: link(50e3, 200*ms, 0.02), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second},
 		{name: "100k plain", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.layers = nil }), want: "180p", soon: 12 * time.Second, fps: 4, hole: 2 * time.Second},
@@ -208,6 +215,8 @@ func (r row) print(t *testing.T, all []figures) {
 		{"drop%", func(f figures) float64 { return 100 * f.drops }},
 		{"q95", func(f figures) float64 { return 1000 * f.p(.95).Seconds() }},
 		{"reach", r.reach},
+		{"first", func(f figures) float64 { return seconds(f.first) }},
+		{"snd0", func(f figures) float64 { return 1000 * f.early.Seconds() }},
 		{"stood", r.after},
 		{"late", r.lateFor},
 		{"again", r.again},
@@ -263,6 +272,11 @@ func (r row) check(t *testing.T, all []figures) {
 		return
 	}
 	most("time to reach "+r.want+", s", r.soon.Seconds(), r.reach)
+	if r.first > 0 {
+		most("time to the first picture, s", r.first.Seconds(), func(f figures) float64 { return f.first.Seconds() })
+		// Nothing that is sent first makes a queue that all sound begins behind.
+		most("longest wait of sound at first, s", 0.25, func(f figures) float64 { return f.early.Seconds() })
+	}
 	if r.fps > 0 {
 		most("1/fps", 1/r.fps, func(f figures) float64 { return 1 / f.fps })
 	}

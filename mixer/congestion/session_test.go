@@ -21,6 +21,7 @@ type weak struct {
 	best     int
 	low      int
 	hint     bool   // the way's round trip is known before
+	carries  int    // bit/s that a transfer before it said
 	chatter  int    // bytes that the client sends at once when it comes
 	speaks   bool   // it sends sound of its own
 	changes  int    // bytes of the room's state that come at once, now and then
@@ -64,11 +65,13 @@ type figures struct {
 	tiers     []int           // every 100 ms
 	rates     []int
 	sounds    []time.Duration // from the room to the client, less the link's own delay
+	early     time.Duration   // the longest of those before settling
 	soundGap  time.Duration   // most by which a packet of sound came later than the one before it, over its interval
 	soundLost float64
 	late      []time.Duration // when packets of sound came that had waited for more than lateSound
 	ears      []time.Duration // for how long a browser would keep sound, at every packet
 	shown     []time.Duration
+	first     time.Duration // picture
 	freeze    time.Duration // longest time without a new picture, after the first
 	frozen    float64       // share of the time in which a picture stood for more than half a second
 	fps       float64
@@ -183,6 +186,9 @@ func run(w weak, seed uint64) figures {
 	s.link.Bound(w.best, w.low)
 	s.ev.at(w.feedback, s.report)
 	s.ev.at(0, s.besides)
+	if w.carries > 0 {
+		s.link.Carries(w.carries, moment(-time.Second))
+	}
 	if w.hint {
 		s.link.Hint(w.down.delay + w.up.delay + 40*time.Millisecond)
 	}
@@ -336,6 +342,9 @@ func (s *session) arrive(number uint16, kind Kind, p *pkt, sent, now time.Durati
 	switch {
 	case p.sound:
 		keeps := s.ear.hear(now, now-sent)
+		if sent < settled {
+			s.f.early = max(s.f.early, now-sent-s.w.down.delay)
+		}
 		if sent >= settled {
 			s.f.ears = append(s.f.ears, keeps)
 			s.f.sounds = append(s.f.sounds, now-sent-s.w.down.delay)
@@ -527,6 +536,9 @@ func (s *session) end() figures {
 	}
 	f.sent /= bits / 8
 	f.drops /= max(n, 1)
+	if len(f.shown) > 0 {
+		f.first = f.shown[0]
+	}
 	f.freeze = f.longest(settled, s.w.length)
 	shown, before := 0, settled
 	for _, t := range f.shown {

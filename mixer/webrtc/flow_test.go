@@ -358,6 +358,27 @@ func TestFlowReports(t *testing.T) {
 	}
 }
 
+// TestCarries: what a page tells of its link holds for its session, and for what is given first.
+func TestCarries(t *testing.T) {
+	s, _, _, _ := newTestSink()
+	s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
+	mine := &peer{id: "1", sink: s, session: mixer.Session{Room: "r", Identity: mixer.Identity{ID: "a"}}}
+	tr := &Transport{peers: map[string]*peer{"1": mine, "2": {id: "2", session: mine.session}}}
+	tr.Carries("r", "b", 30_000)
+	tr.Carries("q", "a", 30_000)
+	if e := s.flow.link.Estimate(time.Now()); e.Known {
+		t.Fatal("somebody else's was taken")
+	}
+	tr.Carries("r", "a", 50_000)
+	now := time.Now()
+	s.flow.link.Hint(time.Second)
+	s.flow.begin(now)
+	s.flow.step(now)
+	if e := s.flow.estimate; !e.Known || e.Rate < 45_000 || e.Rate > 50_000 {
+		t.Fatalf("estimate %+v", e)
+	}
+}
+
 // TestInStep: who has not the tier it asked for is not told when pictures were
 // made; if it was told before, that they were made later.
 func TestInStep(t *testing.T) {

@@ -25,6 +25,15 @@ func (s *sink) begin(now time.Time) (fit mixer.Fit) {
 	return fit
 }
 
+// carries takes what the link seemed to carry before anything was sent over it, bit/s.
+func (s *sink) carries(bps int, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flow != nil {
+		s.flow.link.Carries(bps, now)
+	}
+}
+
 // flowVideo queues a picture that goes out at the link's pace. The caller holds
 // mu.
 func (s *sink) flowVideo(picture []*mixer.Packet, now time.Time) {

@@ -247,6 +247,18 @@ func (t *Transport) Session(id string) (mixer.Session, bool) {
 	return p.session, true
 }
 
+// Carries tells what somebody's link seems to carry towards them at least, as setting up
+// their session showed, bit/s. What is known better is not changed by that.
+func (t *Transport) Carries(room, id string, bps int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.peers {
+		if p.session.Room == room && p.session.Identity.ID == id && p.sink != nil {
+			p.sink.carries(bps, time.Now())
+		}
+	}
+}
+
 // Stats are what a client's receiver reports say of the pictures it gets, or
 // of the sound if it gets no pictures.
 type Stats struct {

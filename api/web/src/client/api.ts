@@ -5,9 +5,13 @@ import type { Layout, Place, Role } from "./types.ts";
 export class Api {
   constructor(private readonly base: string) {}
 
+  joinURL(room: string): string {
+    return `${this.room(room)}/join`;
+  }
+
   /** Asks for a place in a room. An old token keeps the identity it was made for. */
   async join(room: string, key: string, name: string, token?: string): Promise<Place> {
-    const res = await fetch(`${this.room(room)}/join`, {
+    const res = await fetch(this.joinURL(room), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(token ? { key, name, token } : { key, name }),

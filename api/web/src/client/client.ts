@@ -9,7 +9,7 @@ import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
 import { soundOnly, type Ask, type Place } from "./types.ts";
-import { allowance, slow, Uplink, uploaded, within, type Voice } from "./uplink.ts";
+import { allowance, far, slow, Uplink, uploaded, waited, within, type Voice } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
 /** Before the server has asked for anything. */
@@ -72,7 +72,7 @@ export class Client {
     this.key = key;
     const began = performance.now();
     this.place = await this.api.join(room, key, name, kept(room)?.token);
-    this.roundTrip = performance.now() - began;
+    this.roundTrip = waited(this.api.joinURL(room), began, performance.now());
     this.remember(true);
     return this.place;
   }
@@ -216,7 +216,10 @@ export class Client {
     });
     this.lifeline = this.watch(pc, whip);
     await whip.connect((bytes, took) => {
-      this.uplink.begin(uploaded(bytes, took, this.roundTrip));
+      const rate = uploaded(bytes, took, this.roundTrip);
+      this.uplink.begin(rate);
+      // The way down is as good, or better.
+      if (Number.isFinite(rate) && this.roundTrip >= far) this.control?.send({ type: "link", down: Math.round(rate) });
       this.voice = this.uplink.sending.sound;
       if (this.uplink.paused) this.announce();
       return this.uplink.sending;

@@ -71,6 +71,17 @@ test("what was last said of each kind is said again after an outage, with the to
   assert.deepEqual(ends, []);
 });
 
+test("what the link was like is said once, if need be later", () => {
+  control.send({ type: "link", down: 48_000 });
+  socket(0).accept();
+  control.send({ type: "link", down: 50_000 });
+  assert.deepEqual(socket(0).sent, [{ type: "link", down: 48_000 }, { type: "link", down: 50_000 }]);
+  socket(0).onclose({ code: 1006, reason: "" });
+  mock.timers.tick(1000);
+  socket(1).accept();
+  assert.deepEqual(socket(1).sent, []);
+});
+
 test("who was removed does not come back", () => {
   socket(0).accept();
   socket(0).onmessage({ data: '{"type":"state","state":{"version":1,"participants":[]},"you":"a"}' });

@@ -4,7 +4,8 @@ import { parse, type Message } from "./state.ts";
 /** What we send. */
 export type Command =
   | { type: "media"; audio: boolean; video: boolean; screen: boolean }
-  | { type: "tier"; tier: string };
+  | { type: "tier"; tier: string }
+  | { type: "link"; down: number }; // bit/s; holds for one connection of media
 
 /**
  * The control channel: state comes in whole, commands go out. It comes back by
@@ -31,6 +32,7 @@ export class Control {
     this.socket = socket;
     socket.onopen = () => {
       for (const command of this.standing.values()) socket.send(JSON.stringify(command));
+      this.standing.delete("link");
     };
     socket.onmessage = (e) => {
       const m = parse(e.data);
@@ -57,8 +59,9 @@ export class Control {
   }
 
   send(command: Command): void {
-    this.standing.set(command.type, command);
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command));
+    const open = this.socket?.readyState === WebSocket.OPEN;
+    if (command.type !== "link" || !open) this.standing.set(command.type, command);
+    if (open) this.socket?.send(JSON.stringify(command));
   }
 
   close(): void {

@@ -46,7 +46,7 @@ export function wire(v: Voice): number {
 
 /** A link of which is known only that it is slow, bit/s. */
 export const slow = 100_000;
-const soundOnly = 90_000; // of what uploaded says, which takes 30 for 48 at times, and 50 for 83
+const soundOnly = 55_000;
 
 const losing = 0.008; // share of sound, in the mean of some reports, from which on it is sent twice
 const kept = 0.002; // and below which, for calm looks, once again
@@ -234,14 +234,25 @@ export function within(ask: Ask, picture: number): Ask {
   return { ...ask, bitrate: Math.floor(picture), fps: Math.min(ask.fps, small ? 5 : 10), width: even(ask.width), height: even(ask.height) };
 }
 
-/**
- * What an upload says of the way up, bit/s: bytes took so many ms, of which two
- * round trips may have been for the connection. Infinity if it was quick.
- */
+const framed = 1.05; // bytes on the wire for one of a body
+const headed = 700; // bytes before one
+
+/** What an upload says of the way up, bit/s: bytes took so many ms. Infinity if it was quick. */
 export function uploaded(bytes: number, took: number, roundTrip: number): number {
-  // A round trip that was measured with a connection in it is two by itself.
-  const sending = took > 2 * roundTrip ? took - 2 * roundTrip : took - roundTrip;
-  return took < 800 || sending <= 0 ? Infinity : (bytes * 8000) / sending;
+  const sending = took - roundTrip;
+  return took < 800 || sending <= 0 ? Infinity : ((framed * bytes + headed) * 8000) / sending;
+}
+
+/** There and back, ms, from which on the server is told of a thin way: nearer it finds out as soon by itself. */
+export const far = 250;
+
+/**
+ * How long an answer was waited for, ms, without what a connection for it took, where
+ * the browser says.
+ */
+export function waited(url: string, began: number, now: number): number {
+  const seen = performance.getEntriesByName(url, "resource").at(-1) as PerformanceResourceTiming | undefined;
+  return seen && seen.startTime >= began - 1 && seen.requestStart > 0 ? seen.responseStart - seen.requestStart : now - began;
 }
 
 /** An answer that makes the browser begin its pictures at so many bit/s; Chromium only. */

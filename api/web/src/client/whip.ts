@@ -1,5 +1,5 @@
 import { Refused, refusal } from "./errors.ts";
-import { beginning, resending, tuned, type Sending, type Voice } from "./uplink.ts";
+import { beginning, resending, tuned, waited, type Sending, type Voice } from "./uplink.ts";
 import { fragment, iceHead, narrowed, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
@@ -50,11 +50,12 @@ export class Whip {
       body: sdp,
       signal: AbortSignal.timeout(answerTime),
     });
-    const took = performance.now() - began;
+    const headed = performance.now();
     if (!res.ok) throw await refusal(res);
     this.location = new URL(res.headers.get("location") ?? "", res.url).href;
     this.etag = res.headers.get("etag") ?? "";
     this.answer = await res.text();
+    const took = waited(this.endpoint.url, began, headed);
     if (this.closed) {
       this.hangUp();
       return;
