@@ -26,6 +26,10 @@ const (
 	ownLoad  = .5 // of the budget, from where late clocks are also the server's own doing
 )
 
+// petty is the part of all that is spent that no clock comes in time for: where others use
+// the machine, less than that is not saved.
+const petty = 15
+
 // maxDoubt bounds how many times dearer than estimated a step back may be
 // thought to be.
 const maxDoubt = 4
@@ -183,6 +187,10 @@ func (b *budget) save(options []option, demand time.Duration) []option {
 		excess = b.limit / 4 // it is the machine that is too small today; by how much, nobody knows
 	}
 	kind := slices.Clone(options)
+	if demand <= b.part(ownLoad) {
+		// Nor is it the doing of what costs next to nothing, such as a weak client's tier.
+		kind = slices.DeleteFunc(kind, func(o option) bool { return o.worth < demand/petty })
+	}
 	slices.SortFunc(kind, func(x, y option) int {
 		return cmp.Or(cmp.Compare(x.Step, y.Step), cmp.Compare(y.worth, x.worth), cmp.Compare(x.room, y.room), cmp.Compare(x.Tier, y.Tier))
 	})

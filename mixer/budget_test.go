@@ -227,6 +227,24 @@ func TestBudgetFollowsClocks(t *testing.T) {
 	}
 }
 
+// Clocks that come late because others use the machine are not helped by taking half of the
+// pictures from a tier that costs next to nothing. If it is the budget that is spent, all counts.
+func TestBudgetLeavesPetty(t *testing.T) {
+	p := rooms(1)
+	p.base = 100 * time.Millisecond
+	weak := place{"room00", Saving{Step: Halve, Tier: "270p"}}
+	p.options = append(p.options, option{weak, 5 * time.Millisecond})
+	b := newBudget(10 * p.demand())
+	p.late = .6
+	if p.run(b, 60*seconds); len(p.held) != len(p.options)-1 || slices.Contains(p.held, weak) {
+		t.Errorf("saved %v", p.held)
+	}
+	b.limit = p.demand() / 2
+	if p.run(b, 60*seconds); !slices.Contains(p.held, weak) {
+		t.Error("the budget is spent, and something is not saved")
+	}
+}
+
 // A keyframe is no overload.
 func TestBudgetWaitsOutAPeak(t *testing.T) {
 	p := rooms(2)
