@@ -228,6 +228,28 @@ func TestSinkingAsksNothing(t *testing.T) {
 	}
 }
 
+// TestKeyframeOnItsWay: who misses what is too old to be sent again asks for a keyframe, but
+// not while one waits for its time.
+func TestKeyframeOnItsWay(t *testing.T) {
+	s, _, sub, codecs := newTestSink()
+	now := time.Now()
+	s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
+	s.flow.begin(now)
+	s.flow.choice.Tier = 0
+	for _, waits := range []bool{false, true} {
+		if waits {
+			s.WriteVideo(picture(codecs[0], new(fakePacketizer), 0, 0, true, 1000))
+		}
+		s.resend([]uint16{7}, now)
+		if asked := len(sub.keys) > 0; asked == waits {
+			t.Errorf("a keyframe waits %t, another is asked for %t", waits, asked)
+		}
+		for len(sub.keys) > 0 {
+			<-sub.keys
+		}
+	}
+}
+
 // TestFlowSilent: who agreed on feedback and sends none gets what everybody got
 // before there was any.
 func TestFlowSilent(t *testing.T) {

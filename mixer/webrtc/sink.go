@@ -321,11 +321,11 @@ func (s *sink) cutOff() {
 // good as a request for a keyframe: the client would ask in vain for a second
 // before it sends one.
 func (s *sink) resend(seqs []uint16, now time.Time) {
-	age, queued := maxAge, false
+	age, keyed, queued := maxAge, false, false
 	if s.flow != nil {
-		age, queued = s.repair(seqs, now)
+		age, keyed, queued = s.repair(seqs, now)
 	}
-	if s.video != nil && s.video.past(seqs, age, now) {
+	if s.video != nil && !keyed && s.video.past(seqs, age, now) {
 		if sub := s.subscription(); sub != nil {
 			sub.RequestKeyframe()
 		}

@@ -162,12 +162,13 @@ func (s *sink) probe(size int, now time.Time) error {
 }
 
 // repair queues what the client misses, and reports false if that is not for the
-// link to decide; age is how old a packet may be that goes out again.
-func (s *sink) repair(seqs []uint16, now time.Time) (age time.Duration, ok bool) {
+// link to decide; age is how old a packet may be that goes out again, and keyed tells that
+// what is older is not needed any more: a keyframe waits for its time, or is about to come.
+func (s *sink) repair(seqs []uint16, now time.Time) (age time.Duration, keyed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.flow.governs || s.video == nil {
-		return maxAge, false
+		return maxAge, false, false
 	}
 	for _, q := range seqs {
 		e := s.video.history.find(q)
@@ -180,7 +181,8 @@ func (s *sink) repair(seqs []uint16, now time.Time) (age time.Duration, ok bool)
 		}
 	}
 	s.flowRouse(now)
-	return s.flow.link.RepairAge(), true
+	age = s.flow.link.RepairAge()
+	return age, s.flow.estimate.Sinking || s.flow.link.Outdated(now.Add(-age)), true
 }
 
 // tick looks at the link when nothing is sent.
