@@ -16,7 +16,8 @@ func DefaultLimits() Limits { return Limits{Start: 100_000, Min: 10_000, Max: 3_
 // How the estimator reads a link.
 const (
 	keep         = 0.92    // of what was delivered through a full queue is used afterwards
-	trust        = 0.95    // of what was measured without one
+	trust        = 0.95    // of what was measured without one,
+	trustLittle  = 0.85    // and by the few packets that a probe is on little rate, if they filled the link
 	overPace     = 1.1     // pictures may go out at this times the estimate while the queue is empty
 	slowPace     = 110_000 // below this, bit/s, pictures leave room for what goes besides: too much stands before sound for long
 	slowShare    = 0.88    // and for an estimate that is too high by a little: what is sent too much stays in the queue
@@ -450,9 +451,12 @@ func (e *Estimator) probed(now time.Duration) {
 		p.again(now) // its feedback was lost
 		return
 	}
-	before := e.rate
+	before, share := e.rate, trust
+	if e.rate < probeThin && carried < 0.9*sent {
+		share = trustLittle
+	}
 	if carried > e.rate {
-		e.raise(trust*carried, now)
+		e.raise(share*carried, now)
 	}
 	// Who sends may be held up itself; then it got as far as it was sent.
 	p.done(e.rate >= 0.85*min(float64(p.target), sent), e.rate > 1.2*before, e.rate, now)

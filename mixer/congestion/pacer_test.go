@@ -370,3 +370,22 @@ func TestBackWithOldEncoder(t *testing.T) {
 		}
 	}
 }
+
+// TestProbesOfThinLinks: where there is room for sound alone the first tries are soon, since a
+// picture at all may hang on one and a few packets are easily spoiled; then they are rare.
+func TestProbesOfThinLinks(t *testing.T) {
+	p := newProber()
+	now := time.Second
+	for i, want := range []time.Duration{probeSoon, 2 * probeSoon, probePatient, time.Minute} {
+		p.done(false, false, 33_000, now)
+		if pause := p.next - now; pause > want || i > 1 && pause < probePatient {
+			t.Errorf("after failure %d: %v", i+1, pause)
+		}
+		now = p.next
+	}
+	p.done(true, false, 33_000, now)
+	p.done(false, false, 33_000, now)
+	if pause := p.next - now; pause > probeSoon {
+		t.Errorf("after a success and a failure: %v", pause)
+	}
+}

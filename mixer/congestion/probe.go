@@ -24,6 +24,7 @@ const (
 	// and a browser holds all of it back for as long as one in ten of them takes.
 	probeTiny    = 40_000
 	probePatient = 10 * time.Second
+	probeTries   = 2 // before that: one alone is a few packets, which something else's may spoil
 )
 
 // Cluster is one probe: send Rate until Bytes are out or Until is over, sound
@@ -53,6 +54,7 @@ type prober struct {
 	pause  time.Duration // after the next failure
 	tried  bool          // one was judged
 	failed bool          // one failed
+	missed int           // so many in a row did
 }
 
 func newProber() prober { return prober{pause: probeSoon} }
@@ -124,15 +126,16 @@ func (p *prober) span(n int64) {
 func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	p.on, p.tried = false, true
 	if good {
-		p.next, p.pause = now, probeSoon
+		p.next, p.pause, p.missed = now, probeSoon, 0
 		return
 	}
 	p.failed = true
+	p.missed++
 	if rose {
 		p.next = now + probeGrown
 		return
 	}
-	if rate < probeTiny {
+	if rate < probeTiny && p.missed > probeTries {
 		p.pause = max(p.pause, probePatient)
 	}
 	p.next = now + p.pause
