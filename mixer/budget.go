@@ -26,9 +26,9 @@ const (
 	ownLoad  = .5 // of the budget, from where late clocks are also the server's own doing
 )
 
-// petty is the part of all that is spent that no clock comes in time for: where others use
-// the machine, less than that is not saved.
-const petty = 15
+// petty is the part of all that would be spent without saving that no clock comes in time
+// for: where others use the machine, less than that is not saved.
+const petty = 22
 
 // maxDoubt bounds how many times dearer than estimated a step back may be
 // thought to be.
@@ -189,7 +189,11 @@ func (b *budget) save(options []option, demand time.Duration) []option {
 	kind := slices.Clone(options)
 	if demand <= b.part(ownLoad) {
 		// Nor is it the doing of what costs next to nothing, such as a weak client's tier.
-		kind = slices.DeleteFunc(kind, func(o option) bool { return o.worth < demand/petty })
+		whole := demand
+		for _, o := range b.taken {
+			whole += o.worth
+		}
+		kind = slices.DeleteFunc(kind, func(o option) bool { return o.worth < whole/petty })
 	}
 	slices.SortFunc(kind, func(x, y option) int {
 		return cmp.Or(cmp.Compare(x.Step, y.Step), cmp.Compare(y.worth, x.worth), cmp.Compare(x.room, y.room), cmp.Compare(x.Tier, y.Tier))
