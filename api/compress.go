@@ -1,6 +1,8 @@
 package api
 
 import (
+	"compress/gzip"
+	"io"
 	"net/http"
 
 	"github.com/klauspost/compress/gzhttp"
@@ -27,4 +29,21 @@ func compressed(h http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	return wrap(h), nil
+}
+
+// decoded returns a request's body without its content coding (RFC 9110, section
+// 8.4). What comes out may be any size; the caller bounds it.
+func decoded(r *http.Request) (io.ReadCloser, error) {
+	switch coding := r.Header.Get("Content-Encoding"); coding {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip":
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, newProblem(http.StatusBadRequest, "the body is not gzip, which its Content-Encoding says")
+		}
+		return z, nil
+	default:
+		return nil, newProblem(http.StatusUnsupportedMediaType, "the body's Content-Encoding is %.40q; send gzip, or none", coding).with("Accept-Encoding", "gzip")
+	}
 }

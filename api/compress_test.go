@@ -53,6 +53,43 @@ func TestTextsAreCompressed(t *testing.T) {
 	}
 }
 
+// TestCompressedOffer: an offer may come in gzip; what is too large unpacked, or
+// packed otherwise, gets a clear error.
+func TestCompressedOffer(t *testing.T) {
+	b := newBench(t)
+	b.room("ada")
+	token := b.token("ada", mixer.Participant, "demo")
+	packed := func(text string) string {
+		var out strings.Builder
+		z := gzip.NewWriter(&out)
+		if _, err := io.WriteString(z, text); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	send := func(body, coding string, status int) http.Header {
+		t.Helper()
+		return b.want(b.do("POST", "/whip/demo", token, body, "Content-Type", typeSDP, "Content-Encoding", coding), status).Header()
+	}
+	if h := send(packed(sdp), "gzip", http.StatusCreated); !strings.HasPrefix(h.Get("Server-Timing"), "answer;dur=") || b.signaler.offers[0] != sdp {
+		t.Errorf("%q, %v", b.signaler.offers[0], h)
+	}
+	send(sdp, "identity", http.StatusCreated)
+	bomb := packed(strings.Repeat("a", 50*maxBody))
+	if len(bomb) > maxBody/10 {
+		t.Fatalf("a bomb of %d bytes", len(bomb))
+	}
+	send(bomb, "gzip", http.StatusRequestEntityTooLarge)
+	send(sdp, "gzip", http.StatusBadRequest)
+	send(packed(sdp)[:20], "gzip", http.StatusBadRequest)
+	if h := send(sdp, "br", http.StatusUnsupportedMediaType); h.Get("Accept-Encoding") != "gzip" {
+		t.Errorf("%v", h)
+	}
+}
+
 // plain undoes a content coding.
 func plain(t *testing.T, coding string, r io.Reader) string {
 	t.Helper()

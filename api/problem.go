@@ -160,7 +160,7 @@ func cors(c *gin.Context) {
 		return
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, If-Match")
 	h.Set("Access-Control-Max-Age", "86400")
 	switch {
 	case strings.HasPrefix(c.FullPath(), "/whip/") && c.Param("id") == "", strings.HasPrefix(c.FullPath(), "/whep/") && c.Param("id") == "":

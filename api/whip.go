@@ -129,6 +129,7 @@ func (a *API) offer(c *gin.Context, kind string, s mixer.Session) {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), offerTimeout)
 	defer cancel()
+	began := time.Now()
 	answer, err := a.cfg.Signaler.Offer(ctx, s, sdp)
 	if err != nil {
 		a.fail(c, fmt.Errorf("room %q: participant %q: %w", s.Room, s.Identity.ID, err))
@@ -136,6 +137,8 @@ func (a *API) offer(c *gin.Context, kind string, s mixer.Session) {
 	}
 	c.Header("Location", "/"+kind+"/"+s.Room+"/"+answer.ID)
 	c.Header("ETag", quoted(answer.ETag))
+	// The page takes what an offer took to get here for its way up's rate: this was not it.
+	c.Header("Server-Timing", fmt.Sprintf("answer;dur=%.1f", float64(time.Since(began).Microseconds())/1000))
 	for _, link := range iceLinks(a.iceServers(s.Room, s.Identity.ID, a.base(c))) {
 		c.Writer.Header().Add("Link", link)
 	}
@@ -206,7 +209,11 @@ func readBody(c *gin.Context, want string) (string, error) {
 	if err != nil || !strings.EqualFold(got, want) {
 		return "", newProblem(http.StatusUnsupportedMediaType, "the body's Content-Type is %.80q; send %s", c.GetHeader("Content-Type"), want)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	coded, err := decoded(c.Request)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, coded, maxBody))
 	if err != nil {
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {

@@ -9,7 +9,7 @@ import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
 import { soundOnly, type Ask, type Place } from "./types.ts";
-import { allowance, far, slow, Uplink, uploaded, waited, within, type Voice } from "./uplink.ts";
+import { allowance, far, slow, Uplink, uploaded, waited, within, type Voice, type Wait } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
 /** Before the server has asked for anything. */
@@ -45,7 +45,7 @@ export class Client {
   private key = "";
   private tier = "";
   private shown = true; // whether anybody sees the picture
-  private roundTrip = 0; // ms; of the last request that was small
+  private roundTrip: Wait = { ms: 0, exact: false }; // of the last request that was small
   private whip: Whip | null = null;
   private audio: RTCRtpSender | null = null;
   private video: RTCRtpSender | null = null;
@@ -72,7 +72,7 @@ export class Client {
     this.key = key;
     const began = performance.now();
     this.place = await this.api.join(room, key, name, kept(room)?.token);
-    this.roundTrip = waited(this.api.joinURL(room), began, performance.now());
+    this.roundTrip = waited(this.api.joinURL(room), began, performance.now() - began);
     this.remember(true);
     return this.place;
   }
@@ -93,11 +93,11 @@ export class Client {
       (reason) => this.end(reason ? `You were disconnected: ${reason}.` : "The server ended the connection."),
     );
     this.announce();
-    this.control.open();
     globalThis.addEventListener("online", this.online);
     this.soleTab(this.place);
     try {
       await this.dial();
+      this.control?.open(); // not before: both at once are more than a thin link's queue holds
     } catch (err) {
       this.close();
       this.to("idle");
@@ -219,7 +219,7 @@ export class Client {
       const rate = uploaded(bytes, took, this.roundTrip);
       this.uplink.begin(rate);
       // The way down is as good, or better.
-      if (Number.isFinite(rate) && this.roundTrip >= far) this.control?.send({ type: "link", down: Math.round(rate) });
+      if (Number.isFinite(rate) && this.roundTrip.ms >= far) this.control?.send({ type: "link", down: Math.round(rate) });
       this.voice = this.uplink.sending.sound;
       if (this.uplink.paused) this.announce();
       return this.uplink.sending;

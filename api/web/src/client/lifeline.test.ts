@@ -3,9 +3,10 @@ import { afterEach, beforeEach, test } from "node:test";
 import { Refused } from "./errors.ts";
 import { Lifeline, pace } from "./lifeline.ts";
 
-Object.assign(pace, { look: 5, silent: 30, request: 40, ask: 5, pause: 5, grace: 30, again: 60 });
+Object.assign(pace, { look: 5, silent: 30, sparse: 150, dense: 4, request: 40, ask: 5, pause: 5, grace: 30, again: 60 });
 
 let packets = 0;
+let each = 10; // look
 let flows = true;
 let reachable = true;
 let restart: () => Promise<void>;
@@ -14,13 +15,14 @@ let life: Lifeline;
 
 beforeEach(() => {
   packets = 1;
+  each = 10;
   flows = reachable = true;
   restart = async () => {
     flows = true;
   };
   log = [];
   life = new Lifeline({
-    received: async () => (flows ? ++packets : packets),
+    received: async () => (flows ? (packets += each) : packets),
     reach: async () => {
       if (!reachable) throw new TypeError("network");
     },
@@ -42,7 +44,7 @@ const until = async (last: string) => {
 };
 
 test("an outage is waited out: the same way goes on", async () => {
-  await sleep(30);
+  await sleep(50);
   assert.deepEqual(log, []);
   flows = reachable = false;
   await until("silent");
@@ -56,8 +58,21 @@ test("an outage is waited out: the same way goes on", async () => {
   assert.deepEqual(log, ["silent", "reached", "flowing"]);
 });
 
+test("where little comes, a while without anything is no outage", async () => {
+  each = 1;
+  for (let i = 0; i < 4; i++) {
+    flows = true;
+    await sleep(20);
+    flows = false;
+    await sleep(60); // longer than silent
+  }
+  assert.deepEqual(log, []);
+  await until("flowing");
+  assert.deepEqual(log, ["silent", "reached", "restart", "flowing"]);
+});
+
 test("a server that answers while nothing comes: ICE restarts", async () => {
-  await sleep(30);
+  await sleep(50);
   flows = false;
   await until("flowing");
   assert.deepEqual(log, ["silent", "reached", "restart", "flowing"]);
@@ -69,7 +84,7 @@ test("a restart that gets lost is made again", async () => {
     if (++tries < 3) throw new TypeError("network");
     flows = true;
   };
-  await sleep(30);
+  await sleep(50);
   flows = false;
   await until("flowing");
   assert.equal(tries, 3);
@@ -79,7 +94,7 @@ test("a server that knows the session no more: a new connection", async () => {
   restart = async () => {
     throw new Refused(404, "no such session");
   };
-  await sleep(30);
+  await sleep(50);
   flows = false;
   await until("redial");
   await sleep(80);
@@ -88,7 +103,7 @@ test("a server that knows the session no more: a new connection", async () => {
 
 test("a restart that does not help: a new connection", async () => {
   restart = async () => {};
-  await sleep(30);
+  await sleep(50);
   flows = false;
   await until("redial");
 });

@@ -15,7 +15,9 @@ export interface Lines {
 /** Times in ms. */
 export const pace = {
   look: 200, // between two looks at what has come
-  silent: 700, // the room always sends sound, so this long nothing means that the way is broken
+  silent: 700, // this long nothing means that the way is broken, where much comes
+  sparse: 2500, // and where little does: sound without a picture comes every 1.2 s while nobody speaks, and some is lost
+  dense: 6, // packets a look that are much
   request: 1500, // for one request; then another connection is tried
   ask: 400, // between two questions whether the server is there
   pause: 200, // between two requests
@@ -34,6 +36,7 @@ export class Lifeline {
   private timer: ReturnType<typeof setInterval> | undefined;
   private packets = -1;
   private since = 0; // when something came
+  private usual = 0; // packets in a look that saw any
   private mending: AbortController | null = null;
 
   constructor(
@@ -62,6 +65,7 @@ export class Lifeline {
     const n = await this.lines.received().catch(() => this.packets);
     if (!this.timer) return;
     if (n !== this.packets) {
+      if (this.packets > 0) this.usual += (n - this.packets - this.usual) / 8;
       this.packets = n;
       this.since = this.now();
       if (this.mending) {
@@ -69,7 +73,7 @@ export class Lifeline {
         this.mending = null;
         this.lines.on("flowing");
       }
-    } else if (n > 0 && !this.mending && this.now() - this.since > pace.silent) {
+    } else if (n > 0 && !this.mending && this.now() - this.since > (this.usual < pace.dense ? pace.sparse : pace.silent)) {
       void this.mend();
     }
   }

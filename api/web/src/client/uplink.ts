@@ -234,25 +234,34 @@ export function within(ask: Ask, picture: number): Ask {
   return { ...ask, bitrate: Math.floor(picture), fps: Math.min(ask.fps, small ? 5 : 10), width: even(ask.width), height: even(ask.height) };
 }
 
-const framed = 1.05; // bytes on the wire for one of a body
-const headed = 700; // bytes before one
+/** How long an answer was waited for, ms; exact: without what was waited for a connection, or at the server. */
+export interface Wait {
+  ms: number;
+  exact: boolean;
+}
 
-/** What an upload says of the way up, bit/s: bytes took so many ms. Infinity if it was quick. */
-export function uploaded(bytes: number, took: number, roundTrip: number): number {
-  const sending = took - roundTrip;
-  return took < 800 || sending <= 0 ? Infinity : ((framed * bytes + headed) * 8000) / sending;
+const framed = 1.05; // bytes on the wire for one of a body
+const headed = 900; // bytes that go with an offer and not with a request for a place, as measured
+const quick = 150; // ms, in which next to anything may have come between
+
+/**
+ * What an upload says of the way up, bit/s: bytes, and an answer that was waited for so
+ * long, where one to next to nothing takes a round trip. Infinity if it was quick.
+ */
+export function uploaded(bytes: number, took: Wait, trip: Wait): number {
+  const sending = took.ms - trip.ms;
+  return sending < (took.exact && trip.exact ? quick : 500) ? Infinity : ((framed * bytes + headed) * 8000) / sending;
 }
 
 /** There and back, ms, from which on the server is told of a thin way: nearer it finds out as soon by itself. */
 export const far = 250;
 
-/**
- * How long an answer was waited for, ms, without what a connection for it took, where
- * the browser says.
- */
-export function waited(url: string, began: number, now: number): number {
-  const seen = performance.getEntriesByName(url, "resource").at(-1) as PerformanceResourceTiming | undefined;
-  return seen && seen.startTime >= began - 1 && seen.requestStart > 0 ? seen.responseStart - seen.requestStart : now - began;
+/** What was waited for the answer, which is here, to a request that began then; by our own clock it took so many ms. */
+export function waited(url: string, began: number, clock: number): Wait {
+  const all = performance.getEntriesByName(url, "resource") as PerformanceResourceTiming[];
+  const last = all.findLast((e) => e.startTime >= began - 1 && e.requestStart > 0 && e.responseStart > 0);
+  if (!last) return { ms: clock, exact: false };
+  return { ms: last.responseStart - last.requestStart - (last.serverTiming?.[0]?.duration ?? 0), exact: true };
 }
 
 /** An answer that makes the browser begin its pictures at so many bit/s; Chromium only. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { Refused } from "./errors.ts";
 import { narrowed } from "./sdpfrag.ts";
 import { resending } from "./uplink.ts";
@@ -19,7 +20,7 @@ const sdp = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=i
 let calls: Call[];
 let answer: () => Promise<Response>;
 let patched: () => Promise<Response>;
-const fetchBefore = globalThis.fetch;
+const { fetch: fetchBefore, CompressionStream: gzip } = globalThis;
 
 class FakePeer extends EventTarget {
   localDescription = { sdp };
@@ -56,6 +57,7 @@ class FakePeer extends EventTarget {
 }
 
 beforeEach(() => {
+  Reflect.deleteProperty(globalThis, "CompressionStream"); // as in old browsers: an offer is there at once
   calls = [];
   answer = async () => {
     const res = new Response("v=0 answer", { status: 201, headers: { location: "/whip/r/s1", etag: '"e1"' } });
@@ -66,7 +68,7 @@ beforeEach(() => {
     calls.push({
       method: init.method ?? "GET",
       url: String(url),
-      body: String(init.body ?? ""),
+      body: init.body instanceof Uint8Array ? Buffer.from(init.body).toString("latin1") : String(init.body ?? ""),
       headers: init.headers as Record<string, string>,
       keepalive: init.keepalive ?? false,
     });
@@ -76,6 +78,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   globalThis.fetch = fetchBefore;
+  globalThis.CompressionStream = gzip;
 });
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -84,6 +87,21 @@ const make = () => {
   const pc = new FakePeer();
   return { pc, whip: new Whip(pc as unknown as RTCPeerConnection, { url: "https://mix.example/whip/r", token: "t" }) };
 };
+
+test("the offer goes out in gzip, and what went is told", async () => {
+  globalThis.CompressionStream = gzip;
+  const { whip } = make();
+  let sent = 0;
+  await whip.connect((bytes, took) => {
+    sent = bytes;
+    assert.equal(took.exact, false);
+    return how();
+  });
+  const packed = Buffer.from(calls[0]!.body, "latin1");
+  assert.equal(sent, packed.length);
+  assert.equal(calls[0]!.headers["content-encoding"], "gzip");
+  assert.equal(gunzipSync(packed).toString(), resending(sdp));
+});
 
 test("the offer goes out at once, candidates follow when the session has an address", async () => {
   const { pc, whip } = make();
