@@ -21,6 +21,7 @@ const (
 	// turns out to carry ever more, of the tier it asked for, at the rate that is
 	// known so far.
 	startWithin = 5 * time.Second
+	risesFrom   = 100_000 // bit/s: on less a keyframe of it takes many seconds
 	// Browsers hold sound back until the latest of the pictures is there. Who has not
 	// the tier it asked for gets pictures late, by up to half a second, so it is not
 	// told when they were made, and hears sound as soon as it comes. A browser that was
@@ -179,7 +180,7 @@ func (f *flow) step(now time.Time) {
 // rises reports whether the client's first tier is not chosen yet because its
 // link carries ever more.
 func (f *flow) rises(now time.Time) bool {
-	return f.choice.Tier < 0 && f.estimate.Known && f.rose && now.Sub(f.began) < startWithin
+	return f.choice.Tier < 0 && f.estimate.Known && f.rose && f.estimate.Rate > risesFrom && now.Sub(f.began) < startWithin
 }
 
 // fit returns what the room has to be told.

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtp"
 
 	"mixdown/mixer"
+	"mixdown/mixer/congestion"
 )
 
 const testExtension = 5
@@ -398,6 +399,20 @@ func TestCarries(t *testing.T) {
 	s.flow.step(now)
 	if e := s.flow.estimate; !e.Known || e.Rate < 45_000 || e.Rate > 50_000 {
 		t.Fatalf("estimate %+v", e)
+	}
+}
+
+// TestRises: a link that turns out to carry more gets pictures of the best tier at once only if it
+// carries enough for one of its keyframes.
+func TestRises(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, rate := range []int{45_000, 400_000} {
+		f := newFlow(rungs(newFakeRooms().Rungs()), true)
+		f.begin(now)
+		f.rose, f.estimate = true, congestion.Estimate{Known: true, Rate: rate}
+		if got := f.rises(now); got != (rate > 100_000) {
+			t.Errorf("%d bit/s: %t", rate, got)
+		}
 	}
 }
 
