@@ -124,7 +124,9 @@ func (e *Estimator) Hint(trip time.Duration) {
 // way a first probe is half a second of queue, behind which all sound begins.
 func (e *Estimator) Carries(bps int, at time.Time) {
 	now := e.since(at)
-	if e.prober.tried || e.heard > 0 {
+	// As much as is taken for granted says that the way is not thin, or that a packet of
+	// what it was measured against was lost: a probe tells.
+	if e.prober.tried || e.heard > 0 || trust*float64(bps) >= float64(e.limits.Start) {
 		return
 	}
 	e.rate = min(e.rate, max(trust*float64(bps), farStart))

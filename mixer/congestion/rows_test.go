@@ -22,6 +22,7 @@ type row struct {
 	w     weak
 	want  string        // the tier to reach; none: sound alone
 	soon  time.Duration // within
+	early time.Duration // most that sound may wait at first; 0: the usual bound, if there is one for the first picture
 	first time.Duration // picture within; 0: no bound
 	fps   float64       // pictures a second, at least
 	ice   float64       // most of the time that a picture may stand for over half a second; 0: no bound
@@ -91,6 +92,7 @@ func rows() []row {
 		// The page has told what the offer's way up was like; at worst a packet of that was lost.
 		{name: "50k told of", w: link(50e3, 200*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 50000 }), want: "slides", soon: 3 * time.Second, first: 4 * time.Second, wait: 110 * ms, fps: 0.5, hole: 4 * time.Second},
 		{name: "50k told of as 20", w: link(50e3, 200*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 20000 }), want: "slides", soon: 6 * time.Second, first: 7 * time.Second, fps: 0.5, hole: 4 * time.Second},
+		{name: "50k told of as 110", w: link(50e3, 200*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 110000 }), want: "slides", soon: 12 * time.Second, fps: 0.5, hole: 4 * time.Second, early: 450 * ms},
 		{name: "100k told of", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 100000 }), want: "180p", soon: 3 * time.Second, first: 4 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "100k told of as 50", w: link(100e3, 150*ms, 0.02).with(busy).with(func(w *weak) { w.carries = 50000 }), want: "180p", soon: 10 * time.Second, first: 4 * time.Second, fps: 4, hole: 2 * time.Second},
 		{name: "30k told of", w: link(30e3, 300*ms, 0).with(busy).with(func(w *weak) { w.carries = 30000 }), want: "none"},
@@ -274,6 +276,9 @@ func (r row) check(t *testing.T, all []figures) {
 		return
 	}
 	most("time to reach "+r.want+", s", r.soon.Seconds(), r.reach)
+	if r.early > 0 {
+		most("longest wait of sound at first, s", r.early.Seconds(), func(f figures) float64 { return f.early.Seconds() })
+	}
 	if r.first > 0 {
 		most("time to the first picture, s", r.first.Seconds(), func(f figures) float64 { return f.first.Seconds() })
 		// Nothing that is sent first makes a queue that all sound begins behind.
