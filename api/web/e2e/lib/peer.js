@@ -5,11 +5,11 @@
  * @typedef {{id: string, x: number, y: number, w: number, h: number, ages: number[]}} Seen one tile as found in the picture; ages in ms
  */
 
-/** Colours and tones that stand far apart; tones are multiples of 50 Hz, and none is a small sum or difference of the others. */
+/** Colours and tones that stand far apart; tones are multiples of 100 Hz, so that the 10 ms by which a browser stretches sound are whole waves of all, and none is a small sum or difference of the others. */
 export const voices = /** @type {const} */ ({
   ada: { color: [200, 40, 40], tone: 600 },
   bob: { color: [40, 170, 60], tone: 1100 },
-  cleo: { color: [50, 70, 210], tone: 1850 },
+  cleo: { color: [50, 70, 210], tone: 1900 },
 });
 
 /** A peer in a page of its own: raw WHIP or WHEP, synthetic media, and instruments. */

@@ -34,10 +34,12 @@ export function draw(to, ms) {
 export const area = { x: left, y: top, w: columns * block, h: rows * block };
 
 /**
- * Reads the clock from RGBA pixels of the area, w x h; null if it is none.
- * @param {Uint8ClampedArray} rgba @param {number} w @param {number} h
+ * Reads the clock from the pixels of the area, w x h; null if it is none. They are RGBA, or as layout says: where the first
+ * one's brightness is, and how far on those of the next one and of the next row are.
+ * @param {Uint8Array | Uint8ClampedArray} pixels @param {number} w @param {number} h
+ * @param {{start: number, step: number, stride: number}} layout
  */
-export function read(rgba, w, h) {
+export function read(pixels, w, h, { start, step, stride } = { start: 1, step: 4, stride: 4 * w }) {
   let bits = 0;
   const [bw, bh] = [w / columns, h / rows];
   for (let i = 0; i < columns * rows; i++) {
@@ -45,7 +47,7 @@ export function read(rgba, w, h) {
     let sum = 0;
     let n = 0;
     for (let y = Math.ceil(cy + bh * 0.3); y < cy + bh * 0.7; y++) {
-      for (let x = Math.ceil(cx + bw * 0.3); x < cx + bw * 0.7; x++, n++) sum += rgba[(y * w + x) * 4 + 1];
+      for (let x = Math.ceil(cx + bw * 0.3); x < cx + bw * 0.7; x++, n++) sum += pixels[start + y * stride + x * step];
     }
     const level = sum / n;
     if (!(level < 90 || level > 165)) return null; // grey is neither

@@ -162,8 +162,9 @@ export class Peer {
         located = performance.now();
         continue; // looking took long: this picture is no measure of age
       }
+      const luma = await this.#luma();
       for (const tile of seen.values()) {
-        const value = this.#readClock(tile);
+        const value = this.#readClock(tile, luma);
         if (value !== null) tile.ages.push(barcode.age(value, shown));
       }
     }
@@ -222,16 +223,38 @@ export class Peer {
     return tiles;
   }
 
-  /** @param {{x: number, y: number, w: number, h: number}} tile a source cropped to cover it */
-  #readClock({ x, y, w, h }) {
+  #planes = new Uint8Array(0);
+
+  /** The picture's luma as it was decoded; null where the browser gives none. A canvas would turn all of it into RGBA for each tile. */
+  async #luma() {
+    if (!("VideoFrame" in window)) return null;
+    const frame = new VideoFrame(this.video);
+    try {
+      if (frame.format !== "I420" && frame.format !== "NV12") return null;
+      const size = frame.allocationSize();
+      if (this.#planes.length < size) this.#planes = new Uint8Array(size);
+      const [y] = await frame.copyTo(this.#planes); // both begin with it
+      return { pixels: this.#planes, start: y.offset, stride: y.stride };
+    } finally {
+      frame.close();
+    }
+  }
+
+  /**
+   * @param {{x: number, y: number, w: number, h: number}} tile a source cropped to cover it
+   * @param {{pixels: Uint8Array, start: number, stride: number} | null} luma
+   */
+  #readClock({ x, y, w, h }, luma) {
     const scale = Math.max(w / barcode.width, h / barcode.height);
     const { area } = barcode;
-    const px = this.#pixels(
-      x + w / 2 + (area.x - barcode.width / 2) * scale,
-      y + h / 2 + (area.y - barcode.height / 2) * scale,
-      area.w * scale,
-      area.h * scale,
-    );
+    const left = x + w / 2 + (area.x - barcode.width / 2) * scale;
+    const top = y + h / 2 + (area.y - barcode.height / 2) * scale;
+    const [width, height] = [area.w * scale, area.h * scale];
+    if (luma) {
+      const { pixels, start, stride } = luma;
+      return barcode.read(pixels, width, height, { start: start + Math.round(top) * stride + Math.round(left), step: 1, stride });
+    }
+    const px = this.#pixels(left, top, width, height);
     return barcode.read(px.data, px.w, px.h);
   }
 
