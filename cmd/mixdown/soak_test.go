@@ -58,7 +58,7 @@ func TestJoinLeaveLeavesNothing(t *testing.T) {
 		buf := make([]byte, 1<<20)
 		t.Errorf("%d goroutines after %d joins, %d before\n%s", n, cycles, goroutines, buf[:runtime.Stack(buf, true)])
 	}
-	if m := resident(t); m > memory+32 {
+	if m := resident(t); m > memory+20 {
 		t.Errorf("%d MB resident after %d joins, %d before", m, cycles, memory)
 	}
 	// Who stays looks at the last guest's canvas until the gallery's first key
