@@ -83,6 +83,7 @@ func TestCompressedOffer(t *testing.T) {
 		t.Fatalf("a bomb of %d bytes", len(bomb))
 	}
 	send(bomb, "gzip", http.StatusRequestEntityTooLarge)
+	send(strings.Repeat(packed(""), maxBody/10), "gzip", http.StatusRequestEntityTooLarge) // and nothing in it
 	send(sdp, "gzip", http.StatusBadRequest)
 	send(packed(sdp)[:20], "gzip", http.StatusBadRequest)
 	if h := send(sdp, "br", http.StatusUnsupportedMediaType); h.Get("Accept-Encoding") != "gzip" {

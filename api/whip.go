@@ -209,11 +209,13 @@ func readBody(c *gin.Context, want string) (string, error) {
 	if err != nil || !strings.EqualFold(got, want) {
 		return "", newProblem(http.StatusUnsupportedMediaType, "the body's Content-Type is %.80q; send %s", c.GetHeader("Content-Type"), want)
 	}
-	coded, err := decoded(c.Request)
+	// Bounded as it comes, too: gzip may go on for ever and hold nothing.
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+	plain, err := decoded(c.Request)
 	if err != nil {
 		return "", err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, coded, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, plain, maxBody))
 	if err != nil {
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {

@@ -5,6 +5,7 @@ import type { Layout, Place, Role } from "./types.ts";
 export class Api {
   constructor(private readonly base: string) {}
 
+  /** Where join asks. */
   joinURL(room: string): string {
     return `${this.room(room)}/join`;
   }
