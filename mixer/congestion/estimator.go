@@ -38,17 +38,6 @@ const (
 	lossWindow    = 2 * time.Second
 	pauseLeast    = 100 * time.Millisecond  // without a packet is one in which the queue falls
 	foreign       = 2500 * time.Millisecond // a queue that does not fall for so long is not ours
-	// Feedback that is late by so much has a queue before it, its packets' or its own: in a tenth
-	// of a second a link that fell to a seventh has half a second of it.
-	lateAllowed = 75 * time.Millisecond
-	lateSurely  = 100 * time.Millisecond
-	fastRate    = 200_000                // bit/s, from where on that is worth a hurry
-	farFall     = 0.5                    // of a rate that are far less
-	deepFall    = 0.1                    // and the least of it that is left by one measurement
-	steepLeast  = 100 * time.Millisecond // by which the queue grew meanwhile
-	steepCount  = 4                      // packets
-	sinkFor     = 2 * time.Second
-	sinkQueue   = 100 * time.Millisecond
 	// Who is so far away, or stands behind a queue before anything of ours is in it, is
 	// not sent the usual first probe: on 30 kbit/s that is a second of queue.
 	farAway  = 500 * time.Millisecond
@@ -334,31 +323,6 @@ func (e *Estimator) lower(v view, now time.Duration) {
 	e.lowered = now
 }
 
-// falls sees the rate fall far before the window of the queue is full of it, which is
-// after eight packets, one by one at the new rate: packets sent one after the other, each
-// of which waited longer than the one before it. Jitter and a way that stood still make
-// one late, and the ones after it less.
-func (e *Estimator) falls(now time.Duration) bool {
-	rate, queue := e.steep()
-	if !e.fast() || rate == 0 || rate > farFall*e.rate || queue < e.high() {
-		return false
-	}
-	e.overused(now)
-	e.queue, e.taken = queue, rate
-	before := e.rate
-	e.cut(max(keep*rate, e.rate*deepFall))
-	e.former, e.lowered = math.Sqrt(before*e.rate), now
-	e.fallen(now)
-	return true
-}
-
-// fallen notes that the link carries far less than before. What found no room in its queue
-// was not lost by the link itself.
-func (e *Estimator) fallen(now time.Duration) {
-	e.fell = now
-	e.loss.forget(now)
-}
-
 // regain goes back to what was known before a cut of which little was measured,
 // once there is no queue: what made it has gone, or shows again.
 func (e *Estimator) regain(v view, now time.Duration) {
@@ -533,12 +497,6 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 	}
 	out.Pace = int(pace)
 	return out
-}
-
-// fast reports whether the link is known to carry so much that its fall matters at once: a
-// packet of somebody else's is no matter there, and feedback comes often, and seldom gets lost.
-func (e *Estimator) fast() bool {
-	return e.prober.tried && !e.coarse.on && e.rate > fastRate && max(e.loss.recent, e.loss.inherent) < lossyOff
 }
 
 // overdue is for how long feedback should have come: a link that suddenly

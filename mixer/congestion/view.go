@@ -112,46 +112,6 @@ func (e *Estimator) look(now time.Duration) (v view) {
 	return v
 }
 
-// steep looks for packets that went out one after the other and each waited longer, up to the
-// newest one: the rate at which they came and what the newest one waited for, 0 if there
-// are too few of them or they did not wait for much longer.
-func (e *Estimator) steep() (rate float64, queue time.Duration) {
-	var newest, oldest *packet
-	bytes, n := 0, 0
-	for i := e.flight.seen; i >= e.flight.oldest(); i-- {
-		p := e.flight.find(i)
-		if p == nil || p.fate != arrived {
-			continue
-		}
-		if newest == nil {
-			newest = p
-		} else if p.delay >= oldest.delay || newest.at-p.at > maxWindow {
-			break
-		} else {
-			bytes += int(oldest.size)
-		}
-		oldest = p
-		n++
-	}
-	if n < steepCount || newest.delay-oldest.delay < steepLeast {
-		return 0, 0
-	}
-	span := newest.at + newest.delay - oldest.at - oldest.delay
-	return float64(bytes) * 8 / span.Seconds(), newest.delay - e.base.value()
-}
-
-// newestQueue is the least of what the newest three packets waited for.
-func (e *Estimator) newestQueue() time.Duration {
-	queue, base := never, e.base.value()
-	for i, n := e.flight.seen, 0; i >= e.flight.oldest() && n < 3; i-- {
-		if p := e.flight.find(i); p != nil && p.fate == arrived {
-			queue = min(queue, p.delay-base)
-			n++
-		}
-	}
-	return queue
-}
-
 // deepest is the share of the estimate that has to be left by one measurement: few
 // packets measure badly, and more will follow. Many say what there is, and whoever has
 // to go down by several tiers shall do so at once.

@@ -1,0 +1,92 @@
+package congestion
+
+import (
+	"math"
+	"time"
+)
+
+// A fast link that falls far is left at once.
+const (
+	// Feedback that is late by so much has a queue before it, its packets' or its own: in a tenth
+	// of a second a link that fell to a seventh has half a second of it.
+	lateAllowed = 75 * time.Millisecond
+	lateSurely  = 100 * time.Millisecond
+	fastRate    = 200_000                // bit/s, from where on that is worth a hurry
+	farFall     = 0.5                    // of a rate that are far less
+	deepFall    = 0.1                    // and the least of it that is left by one measurement
+	steepLeast  = 100 * time.Millisecond // by which the queue grew meanwhile
+	steepCount  = 4                      // packets
+	sinkFor     = 2 * time.Second
+	sinkQueue   = 100 * time.Millisecond
+)
+
+// falls sees the rate fall far before the window of the queue is full of it, which is
+// after eight packets, one by one at the new rate: packets sent one after the other, each
+// of which waited longer than the one before it. Jitter and a way that stood still make
+// one late, and the ones after it less.
+func (e *Estimator) falls(now time.Duration) bool {
+	rate, queue := e.steep()
+	if !e.fast() || rate == 0 || rate > farFall*e.rate || queue < e.high() {
+		return false
+	}
+	e.overused(now)
+	e.queue, e.taken = queue, rate
+	before := e.rate
+	e.cut(max(keep*rate, e.rate*deepFall))
+	e.former, e.lowered = math.Sqrt(before*e.rate), now
+	e.fallen(now)
+	return true
+}
+
+// fallen notes that the link carries far less than before. What found no room in its queue
+// was not lost by the link itself.
+func (e *Estimator) fallen(now time.Duration) {
+	e.fell = now
+	e.loss.forget(now)
+}
+
+// fast reports whether the link is known to carry so much that its fall matters at once: a
+// packet of somebody else's is no matter there, and feedback comes often, and seldom gets lost.
+func (e *Estimator) fast() bool {
+	return e.prober.tried && !e.coarse.on && e.rate > fastRate && max(e.loss.recent, e.loss.inherent) < lossyOff
+}
+
+// steep looks for packets that went out one after the other and each waited longer, up to the
+// newest one: the rate at which they came and what the newest one waited for, 0 if there
+// are too few of them or they did not wait for much longer.
+func (e *Estimator) steep() (rate float64, queue time.Duration) {
+	var newest, oldest *packet
+	bytes, n := 0, 0
+	for i := e.flight.seen; i >= e.flight.oldest(); i-- {
+		p := e.flight.find(i)
+		if p == nil || p.fate != arrived {
+			continue
+		}
+		if newest == nil {
+			newest = p
+		} else if p.delay >= oldest.delay || newest.at-p.at > maxWindow {
+			break
+		} else {
+			bytes += int(oldest.size)
+		}
+		oldest = p
+		n++
+	}
+	if n < steepCount || newest.delay-oldest.delay < steepLeast {
+		return 0, 0
+	}
+	span := newest.at + newest.delay - oldest.at - oldest.delay
+	return float64(bytes) * 8 / span.Seconds(), newest.delay - e.base.value()
+}
+
+// newestQueue is the least of what the newest three packets waited for.
+func (e *Estimator) newestQueue() time.Duration {
+	queue, base := never, e.base.value()
+	for i, n := e.flight.seen, 0; i >= e.flight.oldest() && n < 3; i-- {
+		if p := e.flight.find(i); p != nil && p.fate == arrived {
+			queue = min(queue, p.delay-base)
+			n++
+		}
+	}
+	return queue
+}
