@@ -18,6 +18,7 @@ type Encoder struct {
 	values int // in one frame, over all channels
 	buf    []byte
 	dtx    bool
+	effort int // complexity
 }
 
 // NewEncoder opens an encoder for speech. Its rate is 8, 12, 16, 24 or 48 kHz,
@@ -37,6 +38,7 @@ func NewEncoder(cfg codec.AudioConfig) (codec.AudioEncoder, error) {
 	e := &Encoder{
 		enc:    enc,
 		format: cfg.AudioFormat,
+		effort: cfg.Complexity,
 		values: int(int64(cfg.Rate)*int64(cfg.Frame)/int64(time.Second)) * cfg.Channels,
 		// A frame is at most 1275 bytes (RFC 6716, section 3.2.1); 120 ms are six
 		// of 20 ms, beside two bytes of table of contents and six lengths.

@@ -13,7 +13,7 @@ import (
 // Follow makes e go on where other is. libopus keeps an encoder in one block
 // of memory without pointers into itself and says that a copy of it is an
 // encoder (opus.h, "Opus Encoder"). How long a frame is it is told with each
-// one, so the two may differ in that; and e goes on to save silence or not.
+// one, so the two may differ in that; and e goes on at its own complexity, to save silence or not.
 func (e *Encoder) Follow(other codec.AudioEncoder) error {
 	o, ok := other.(*Encoder)
 	if !ok {
@@ -32,6 +32,9 @@ func (e *Encoder) Follow(other codec.AudioEncoder) error {
 	copy(to, from)
 	if err := e.enc.SetDTX(e.dtx); err != nil {
 		return fmt.Errorf("follow an opus encoder: silence suppression: %w", err)
+	}
+	if err := e.enc.SetComplexity(e.effort); err != nil {
+		return fmt.Errorf("follow an opus encoder: complexity %d: %w", e.effort, err)
 	}
 	return nil
 }
