@@ -2,6 +2,12 @@ package congestion
 
 import "time"
 
+const (
+	headWindow = 300 * time.Millisecond // before a train tells what queue it meets
+	// In so much packets differ that met the same queue: jitter, and a size, bytes.
+	headJitter, headSize = 10 * time.Millisecond, 60.
+)
+
 // carried says how fast the packets lo to hi (of one probe, if probe is set)
 // were sent and how fast the link took them, bit/s; 0 if too little is known.
 //
@@ -46,7 +52,10 @@ func (e *Estimator) carried(lo, hi int64, probe uint8) (sent, carried float64) {
 	if p := e.loss.own(last); float64(gone) > float64(n)*(p+0.05+2*sigma(max(p, 0.02), n)) {
 		return float64(bytes) * 8 / span.Seconds(), 0
 	}
-	head, tail, seen := never, never, 0
+	// A receiver, or a radio, that stands still takes what comes meanwhile at once afterwards: a
+	// head that came late then leads a train that seems to have been let through in no time. So
+	// what the packets before it waited for counts, too.
+	head, tail, seen := e.ahead(lo, first), never, 0
 	for i := lo; i <= hi; i++ {
 		p := belongs(i)
 		if p == nil || p.fate == lost {
@@ -65,4 +74,23 @@ func (e *Estimator) carried(lo, hi int64, probe uint8) (sent, carried float64) {
 	// Head and tail are a third each: their minima lie two thirds of the train apart.
 	longer := max(0, tail-head)*3/2 + span/40
 	return sent, sent * span.Seconds() / (span + longer).Seconds()
+}
+
+// ahead is the least that packets sent shortly before packet lo, at a moment, waited for.
+func (e *Estimator) ahead(lo int64, at time.Duration) time.Duration {
+	least, base := never, e.base.value()
+	for i := lo - 1; i >= e.flight.oldest(); i-- {
+		p := e.flight.find(i)
+		if p == nil || p.fate != arrived {
+			continue
+		}
+		if at-p.at > headWindow {
+			break
+		}
+		least = min(least, p.delay-base)
+	}
+	if least == never {
+		return never
+	}
+	return least + headJitter + e.serial(headSize)
 }

@@ -11,7 +11,7 @@ const (
 	probePackets = 10
 	probeAgain   = 300 * time.Millisecond
 	probeSoon    = 3 * time.Second // after congestion or failure
-	probeSeldom  = 6 * time.Second
+	probeSeldom  = 4 * time.Second
 	probeGrown   = time.Second // after one that found more, if not all it looked for
 	probeFurther = 1.2
 	probeGrowth  = 2.0
@@ -141,7 +141,7 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	p.next = now + p.pause
 	seldom := probeSeldom
 	if rate < 2*probeSlow {
-		seldom = time.Duration(min(2*probeSlow/rate, 4) * float64(seldom))
+		seldom = time.Duration(min(2*probeSlow/rate, 6) * float64(seldom))
 	}
 	longer := 2 * p.pause
 	if rate < probeThin {

@@ -20,12 +20,13 @@ type weak struct {
 	cross    *tcp
 	best     int
 	low      int
-	hint     bool   // the way's round trip is known before
-	carries  int    // bit/s that a transfer before it said
-	chatter  int    // bytes that the client sends at once when it comes
-	speaks   bool   // it sends sound of its own
-	changes  int    // bytes of the room's state that come at once, now and then
-	shows    []step // bit/s of the picture that it sends
+	hint     bool          // the way's round trip is known before
+	carries  int           // bit/s that a transfer before it said
+	chatter  int           // bytes that the client sends at once when it comes
+	speaks   bool          // it sends sound of its own
+	changes  int           // bytes of the room's state that come at once, now and then
+	shows    []step        // bit/s of the picture that it sends
+	stalls   time.Duration // longest of the times in which the client does nothing: what comes meanwhile comes at their end
 }
 
 // event is something that happens at one end at a moment.
@@ -158,6 +159,7 @@ type session struct {
 	ear         *ear
 	asked       time.Duration
 	intervalRR  [2]int
+	stalled     [][2]time.Duration
 }
 
 type sentVideo struct {
@@ -181,6 +183,12 @@ func run(w weak, seed uint64) figures {
 		w: &w, room: newRoom(rungs, rng(3)),
 		sent: map[uint16]*sentVideo{}, arrivals: map[uint16]time.Duration{}, missing: map[int]*miss{},
 		newest: -1, reported: -1, highest: -1, ear: newEar(),
+	}
+	for at := time.Duration(0); w.stalls > 0 && at < w.length; {
+		at += time.Duration(rng(4 + uint64(len(s.stalled))).Int64N(int64(3 * time.Second)))
+		to := at + time.Duration(rng(1<<32+uint64(len(s.stalled))).Int64N(int64(w.stalls)))
+		s.stalled = append(s.stalled, [2]time.Duration{at, to})
+		at = to
 	}
 	s.link = NewLink(rungs, DefaultLimits(), func(p *pkt) int { return p.size })
 	s.link.Bound(w.best, w.low)
@@ -317,6 +325,11 @@ func (s *session) send(item Item[*pkt], now time.Duration) {
 		return
 	}
 	at := now
+	for _, st := range s.stalled {
+		if way.arrives >= st[0] && way.arrives < st[1] {
+			way.arrives = st[1]
+		}
+	}
 	s.ev.at(way.arrives, func(now time.Duration) { s.arrive(number, item.Kind, p, at, now) })
 }
 
