@@ -163,7 +163,7 @@ func DefaultConfig() Config {
 			{Name: "270p", Width: 480, Height: 270, FPS: 15, Bitrate: 150_000, MTU: 800},
 			{Name: "240p", Width: 426, Height: 240, FPS: 10, Bitrate: 75_000, MTU: 560},
 			{Name: "180p", Width: 320, Height: 180, FPS: 6, Bitrate: 38_000, MTU: 400},
-			{Name: "slides", Width: 320, Height: 180, FPS: 1.5, Bitrate: 12_000, MTU: 400},
+			{Name: "slides", Width: 320, Height: 180, FPS: 1.5, Bitrate: 12_000, MTU: 200},
 		},
 		Sound:           SoundSpec{Channels: 1, Tones: DefaultTones(), Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
 		MaxParticipants: 1000,

@@ -29,10 +29,6 @@ func (t Tone) Wire() int {
 	return t.Bitrate + int(Overhead*8/t.Packet.Seconds())
 }
 
-// PayloadFor is the payload size for a tier of a rate: at most 60 ms of it,
-// because so long it stands before sound in the link.
-func PayloadFor(bitrate int) int { return min(max(bitrate*60/1000/8, 300), 1160) }
-
 // Rungs is all that a client can be given, best first.
 type Rungs struct {
 	Tiers []Tier
@@ -41,10 +37,11 @@ type Rungs struct {
 	FECLoss []float64
 }
 
-// DefaultRungs is a ladder for talking heads. What has layers depends on the codec.
+// DefaultRungs is a ladder for talking heads. A packet of a picture stands before sound in the
+// link for as long as it takes: the less rate, the smaller they are. What has layers depends on the codec.
 func DefaultRungs(layers []float64) Rungs {
-	tier := func(name string, fps float64, bitrate int) Tier {
-		t := Tier{Name: name, FPS: fps, Bitrate: bitrate, Payload: PayloadFor(bitrate)}
+	tier := func(name string, fps float64, bitrate, payload int) Tier {
+		t := Tier{Name: name, FPS: fps, Bitrate: bitrate, Payload: payload}
 		if fps >= 5 {
 			t.Layers = layers
 		}
@@ -52,13 +49,13 @@ func DefaultRungs(layers []float64) Rungs {
 	}
 	return Rungs{
 		Tiers: []Tier{
-			tier("720p", 25, 1_500_000),
-			tier("540p", 25, 700_000),
-			tier("360p", 15, 300_000),
-			tier("270p", 15, 150_000),
-			tier("240p", 10, 75_000),
-			tier("180p", 6, 38_000),
-			tier("slides", 1.5, 12_000),
+			tier("720p", 25, 1_500_000, 1160),
+			tier("540p", 25, 700_000, 1160),
+			tier("360p", 15, 300_000, 1160),
+			tier("270p", 15, 150_000, 800),
+			tier("240p", 10, 75_000, 560),
+			tier("180p", 6, 38_000, 400),
+			tier("slides", 1.5, 12_000, 200),
 		},
 		Tones: []Tone{
 			{32_000, 20 * time.Millisecond},
