@@ -12,7 +12,9 @@ const (
 	overPeriods   = 2  // that load is too much before something is saved: a keyframe is no overload
 	calmPeriods   = 4  // that load is low before something is given back
 	settlePeriods = 4  // until a step shows in what is measured
-	trustPeriods  = 40 // of calm, after which half of a doubt is forgotten
+	trustPeriods  = 40 // of calm, after which half of a doubt is forgotten, and of what patience has grown to
+	minPatience   = 80 // with clocks that others make late
+	maxPatience   = 4 * minPatience
 )
 
 // Loads, as shares. Between calm and too much nothing changes, so that the
@@ -43,6 +45,7 @@ type usage struct {
 	demand  time.Duration // of encoding, composing and decoding a second, if no clock came late
 	cpu     float64       // share of the machine's cores that the whole process took
 	late    float64       // mean lateness of the clocks, in their intervals
+	sound   float64       // of those of sound
 	behind  bool          // decoders drop what they do not get to
 	options []option      // what could be saved
 	held    []option      // what is being saved; worth is what giving it back would cost now
@@ -73,6 +76,9 @@ type budget struct {
 	calm   int
 	since  int // periods since something was given back
 	full   bool
+
+	late     int // periods that others made clocks late, less those that came in time
+	patience int // how many of them are borne before something is saved
 }
 
 // effect is a change of demand that has been caused and not been measured yet.
@@ -82,7 +88,7 @@ type effect struct {
 }
 
 func newBudget(limit time.Duration) *budget {
-	return &budget{limit: limit, doubt: 1, since: trustPeriods}
+	return &budget{limit: limit, doubt: 1, since: trustPeriods, patience: minPatience}
 }
 
 // step takes one period's usage and returns what is to be saved from now on
@@ -90,30 +96,42 @@ func newBudget(limit time.Duration) *budget {
 func (b *budget) step(u usage) (save, back []option) {
 	b.keep(u.held)
 	demand, settled := b.settle(u.demand)
-	strained := u.cpu > maxCPU || u.late > maxLate
+	// When less is spent here, others make clocks late. Pictures bear that for a while, sound does not.
+	busy := u.demand > b.part(calmLoad) || u.cpu > calmLoad || u.sound > maxLate
 	// What only shows in clocks and cores is judged when the last change is over:
 	// to open an encoder, too, makes them late.
-	over := demand > b.limit || strained && settled
+	strained := settled && (u.cpu > maxCPU || u.late > maxLate)
+	switch {
+	case u.late <= maxLate:
+		b.late = max(0, b.late-1)
+	case strained && !busy:
+		b.late = min(b.late+1, b.patience)
+	}
+	over := demand > b.limit || strained && (busy || b.late >= b.patience)
 	switch {
 	case over:
 		b.over, b.calm = b.over+1, 0
-	case u.demand > b.part(calmLoad) || u.cpu > calmLoad || u.late > calmLate || u.behind:
+	case busy || u.late > calmLate || u.behind:
 		b.over, b.calm = 0, 0
 	default:
 		b.over, b.calm = 0, b.calm+1
 	}
 	b.since++
+	trusted := b.calm > 0 && b.calm%trustPeriods == 0
+	if trusted {
+		b.patience = max(minPatience, b.patience/2)
+	}
 	switch {
 	case u.demand < time.Duration(reliefLoad*float64(b.before)):
 		b.doubt = 1
-	case b.calm > 0 && b.calm%trustPeriods == 0:
+	case trusted:
 		b.doubt = max(1, b.doubt/2)
 	}
 	b.admit(u, settled)
 	switch {
 	case b.over >= overPeriods:
 		save = b.save(u.options, demand)
-	case u.behind && !over && settled:
+	case u.behind && !over && !strained && settled:
 		// There are cores to spare, the decoding pool alone is too small: only what
 		// is not decoded helps.
 		save = first(u.options, Stills)
@@ -123,6 +141,10 @@ func (b *budget) step(u usage) (save, back []option) {
 	if len(save) > 0 && b.since <= 2*settlePeriods {
 		b.doubt = min(2*b.doubt, maxDoubt) // it was too early
 		b.since = trustPeriods
+	}
+	if len(back) > 0 {
+		// Perhaps clocks come in time only because of what was saved.
+		b.late, b.patience = 0, min(2*b.patience, maxPatience)
 	}
 	for _, o := range save {
 		b.taken = append(b.taken, o)

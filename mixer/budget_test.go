@@ -2,6 +2,7 @@ package mixer
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ type plant struct {
 	options   []option
 	factor    float64 // of what giving back costs, above what was promised
 	cpu, late float64
+	sound     float64
 	behind    bool
 	held      []place
 	shown     time.Duration
@@ -50,7 +52,7 @@ func (p *plant) demand() time.Duration {
 // run steps b that many periods and returns all that was saved and given back.
 func (p *plant) run(b *budget, periods int) (saved, back []option) {
 	for range periods {
-		u := usage{demand: p.shown, cpu: p.cpu, late: p.late, behind: p.behind}
+		u := usage{demand: p.shown, cpu: p.cpu, late: p.late, sound: p.sound, behind: p.behind}
 		if u.demand == 0 {
 			u.demand = p.demand()
 		}
@@ -227,6 +229,16 @@ func TestBudgetFollowsClocks(t *testing.T) {
 	}
 }
 
+// Late sound is waited with by nobody, whoever makes it late.
+func TestBudgetHurriesForSound(t *testing.T) {
+	p := rooms(2)
+	b := newBudget(10 * p.demand())
+	p.late, p.sound = .6, .6
+	if saved, _ := p.run(b, 2*seconds); len(saved) == 0 {
+		t.Error("2 s of late sound, and nothing is saved")
+	}
+}
+
 // Clocks that come late because others use the machine are not helped by taking half of the
 // pictures from a tier that costs next to nothing. If it is the budget that is spent, all counts.
 func TestBudgetLeavesPetty(t *testing.T) {
@@ -268,6 +280,11 @@ func TestBudgetHelpsDecoders(t *testing.T) {
 	p := rooms(2)
 	b := newBudget(10 * p.demand())
 	p.behind = true
+	p.late = .6 // then it is not the pool that is too small
+	if saved, _ := p.run(b, 10*seconds); len(saved) > 0 {
+		t.Errorf("saved %v, though others have the cores", saved)
+	}
+	p.late = 0
 	saved, _ := p.run(b, 20*seconds)
 	if got := steps(saved); !slices.Equal(got, []Step{Stills, Stills}) || b.full {
 		t.Errorf("saved %v", got)
@@ -283,5 +300,82 @@ func TestBudgetForgets(t *testing.T) {
 	_, back := p.run(b, 1)
 	if len(b.taken)+len(back) > 0 {
 		t.Errorf("%v is still taken, %v given back", b.taken, back)
+	}
+}
+
+// weakOn is a room on a machine that others use: all but one are on 720p, and one on that tier.
+func (p *plant) weakOn(tier string) {
+	merge := Saving{Merge, "720p", tier}
+	for _, h := range p.held {
+		if h.Step == Merge {
+			merge = h.Saving // goes on being held when nobody else is there any more
+		}
+	}
+	p.base = 100 * time.Millisecond
+	p.options = nil
+	offer := func(s Saving, ms int) {
+		p.options = append(p.options, option{place{"a", s}, time.Duration(ms) * time.Millisecond})
+	}
+	if merge.Into != "270p" { // which is too far down
+		offer(merge, 300)
+	}
+	if merge.Into == "270p" || !slices.Contains(p.held, place{"a", merge}) {
+		offer(Saving{Step: Halve, Tier: "720p"}, 150)
+	}
+	offer(Saving{Step: Halve, Tier: tier}, 40)
+	offer(Saving{Step: Stills}, 50)
+	p.held = slices.DeleteFunc(p.held, func(h place) bool {
+		return !slices.ContainsFunc(p.options, func(o option) bool { return o.place == h })
+	})
+}
+
+// A merge and its end cost who is moved a keyframe and a picture of another size each. Clocks that
+// are late for a while because others use the machine are not worth them, and if they
+// always are, it is not tried all the time whether that is over.
+func TestBudgetLeavesTiersInPeace(t *testing.T) {
+	const minutes = 30
+	for _, c := range []struct {
+		name string
+		late func(r *rand.Rand, second int, spent time.Duration) bool
+		most int // keyframes that this may cost
+	}{
+		{"bursts", func() func(*rand.Rand, int, time.Duration) bool {
+			from, to := 0, 0
+			return func(r *rand.Rand, second int, _ time.Duration) bool {
+				if second >= to {
+					from = second + 4 + r.IntN(5)
+					to = from + 1 + r.IntN(2)
+				}
+				return second >= from
+			}
+		}(), 0},
+		{"whenever little more is spent", func(_ *rand.Rand, _ int, spent time.Duration) bool {
+			return spent > 400*time.Millisecond
+		}, 2 * minutes},
+	} {
+		r := rand.New(rand.NewPCG(5, 7))
+		p, b := &plant{}, newBudget(1500*time.Millisecond)
+		keyframes, tier := 0, 0
+		for second := range minutes * 60 {
+			if second%7 == 0 { // the weak client moves
+				tier = max(0, min(tier+r.IntN(3)-1, 2))
+				p.weakOn([]string{"540p", "360p", "270p"}[tier])
+			}
+			for range seconds {
+				p.late = .05
+				if c.late(r, second, p.shown) {
+					p.late = .3 + 2*r.Float64()
+				}
+				saved, back := p.run(b, 1)
+				for _, s := range steps(append(saved, back...)) {
+					if s <= Merge {
+						keyframes++
+					}
+				}
+			}
+		}
+		if t.Logf("%s: %d keyframes in %d minutes", c.name, keyframes, minutes); keyframes > c.most {
+			t.Errorf("%s: %d keyframes in %d minutes, want %d at most", c.name, keyframes, minutes, c.most)
+		}
 	}
 }

@@ -124,7 +124,8 @@ func (s *Server) measure(now time.Time) usage {
 	if sum.deadlines > 0 {
 		u.late = sum.late / float64(sum.deadlines)
 	}
-	u.late = max(u.late, l.soundLateness(s.metrics))
+	u.sound = l.soundLateness(s.metrics)
+	u.late = max(u.late, u.sound)
 	u.behind = sum.missed*50 > sum.units
 	if cpu := processTime(); !s.virtual && period > 0 {
 		u.cpu = float64(cpu-l.cpuTime) / float64(period) / float64(runtime.NumCPU())
