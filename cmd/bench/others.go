@@ -26,7 +26,7 @@ func (j *job) inputs(files []string) (args []string, graph string) {
 
 func (j *job) ffmpegVideo() []string {
 	rate := strconv.Itoa(j.tier.Bitrate)
-	return []string{"-map", "[video]", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "-8", "-threads", "1", "-lag-in-frames", "0", "-auto-alt-ref", "0",
+	return []string{"-map", "[video]", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "-12", "-threads", "1", "-lag-in-frames", "0", "-auto-alt-ref", "0",
 		"-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-qmin", "4", "-qmax", "63", "-static-thresh", "1", "-g", "100000"}
 }
 
@@ -129,7 +129,7 @@ func (j *job) gstreamer(files []string, videoPort, audioPort string) []string {
 		args = append(args, words("sink_%[1]d::xpos=%d sink_%[1]d::ypos=%d sink_%[1]d::width=%d sink_%[1]d::height=%d", i, r.X, r.Y, r.W, r.H)...)
 	}
 	args = append(args, words("! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1 ! queue", j.tier.Width, j.tier.Height, int(j.tier.FPS))...)
-	args = append(args, words("! vp8enc deadline=1 cpu-used=-8 threads=1 lag-in-frames=0 end-usage=cbr target-bitrate=%d min-quantizer=4 max-quantizer=63"+
+	args = append(args, words("! vp8enc deadline=1 cpu-used=-12 threads=1 lag-in-frames=0 end-usage=cbr target-bitrate=%d min-quantizer=4 max-quantizer=63"+
 		" static-threshold=1 keyframe-max-dist=100000 buffer-size=1000 buffer-initial-size=500 buffer-optimal-size=600"+
 		" ! rtpvp8pay mtu=1200 ! udpsink host=127.0.0.1 port=%s", j.tier.Bitrate, videoPort)...)
 	args = append(args, words("audiomixer name=a ! audio/x-raw,rate=48000,channels=1 ! queue ! audioconvert ! opusenc bitrate=%d complexity=%d audio-type=voice"+
