@@ -145,7 +145,7 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	var a appraisal
 	people := r.publishers()
 	for _, t := range r.tiers {
-		n, late := t.measure()
+		n, late := t.measure(period)
 		a.deadlines, a.late = a.deadlines+n, a.late+late
 	}
 	keys := r.wanted(people, r.savings)

@@ -297,12 +297,16 @@ func (t *Tier) keep(p *plan, now time.Time) {
 }
 
 // measure takes the counters: how many deadlines there were since it was last
-// called, and how late they were, summed, in intervals.
-func (t *Tier) measure() (deadlines int, late float64) {
+// called, which was period ago, and how late they were, summed, in intervals.
+func (t *Tier) measure(period time.Duration) (deadlines int, late float64) {
 	c := &t.count
 	t.toll.note(c.pictures.Load()+c.dropped.Load(), time.Duration(c.composeTime.Load()+c.encodeTime.Load()))
 	n, lateness := c.deadlines.Load(), time.Duration(c.lateness.Load())
 	interval, _ := t.key.spec.beat()
+	if n > 0 && n == t.deadlines {
+		// It got to none at all: one is overdue by that much at least.
+		return 1, max(0, float64(period-interval)/float64(interval))
+	}
 	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)/float64(interval)
 	t.deadlines, t.lateness = n, lateness
 	return deadlines, late

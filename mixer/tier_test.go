@@ -56,6 +56,29 @@ func TestKeyframeRequestsAreFolded(t *testing.T) {
 	})
 }
 
+// A clock that gets to no deadline in half a second is not in time.
+func TestStarvedTierIsLate(t *testing.T) {
+	tier := &Tier{key: tierKey{spec: DefaultConfig().Ladder[0]}} // 40 ms
+	for _, c := range []struct {
+		deadlines uint64
+		lateness  time.Duration
+		n         int
+		late      float64
+	}{
+		{0, 0, 0, 0}, // it has just been opened
+		{10, 40 * time.Millisecond, 10, 1},
+		{10, 40 * time.Millisecond, 1, 11.5},
+		{11, 520 * time.Millisecond, 1, 12},
+		{22, 520 * time.Millisecond, 11, 0},
+	} {
+		tier.count.deadlines.Store(c.deadlines)
+		tier.count.lateness.Store(int64(c.lateness))
+		if n, late := tier.measure(500 * time.Millisecond); n != c.n || late != c.late {
+			t.Errorf("at %d deadlines: %d more, late by %v, want %d, %v", c.deadlines, n, late, c.n, c.late)
+		}
+	}
+}
+
 func TestBadUnitsCostOneTile(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, s *Server) {
 		good, bad := join(t, s, "g", green, 0, "360p"), join(t, s, "r", red, 0, "360p")
