@@ -52,8 +52,9 @@ func (e *Estimator) fast() bool {
 }
 
 // steep looks for packets that went out one after the other and each waited longer, up to the
-// newest one: the rate at which they came and what the newest one waited for, 0 if there
-// are too few of them or they did not wait for much longer.
+// newest one: the rate at which the newest ones came, because the link may have fallen amid
+// them, and what the newest one waited for; 0 if there are too few of them or they did not wait
+// for much longer.
 func (e *Estimator) steep() (rate float64, queue time.Duration) {
 	var newest, oldest *packet
 	bytes, n := 0, 0
@@ -66,8 +67,11 @@ func (e *Estimator) steep() (rate float64, queue time.Duration) {
 			newest = p
 		} else if p.delay >= oldest.delay || newest.at-p.at > maxWindow {
 			break
-		} else {
+		} else if n < steepCount || rate == 0 {
 			bytes += int(oldest.size)
+			if n >= steepCount-1 {
+				rate = float64(bytes) * 8 / (newest.at + newest.delay - p.at - p.delay).Seconds()
+			}
 		}
 		oldest = p
 		n++
@@ -75,8 +79,7 @@ func (e *Estimator) steep() (rate float64, queue time.Duration) {
 	if n < steepCount || newest.delay-oldest.delay < steepLeast {
 		return 0, 0
 	}
-	span := newest.at + newest.delay - oldest.at - oldest.delay
-	return float64(bytes) * 8 / span.Seconds(), newest.delay - e.base.value()
+	return rate, newest.delay - e.base.value()
 }
 
 // newestQueue is the least of what the newest three packets waited for.

@@ -17,7 +17,8 @@ const (
 	upBack    = 0.75                   // of what comes in may be sent while a queue stands
 	upHold    = 2 * time.Second        // a queue that falls is left time to
 	upNear    = 0.04                   // growth a second, while none stands, about where the way was full
-	upFar     = 0.15                   // and elsewhere
+	upOver    = 0.015                  // beyond that, and
+	upFar     = 0.15                   // elsewhere
 	upBeyond  = 1.5                    // times what comes in, and
 	upLossy   = 0.05                   // of sound lost, while there and back there is time for a queue, or
 	upSlow    = 700 * time.Millisecond // there and back: it may be a queue that was full from the beginning
@@ -50,13 +51,18 @@ type uplink struct {
 	cut    time.Time
 	stood  time.Duration // the queue when it was cut
 	rose   time.Time     // when it had become too long
+	behind int           // bytes that have come in since it had, or since the cut:
+	drawn  time.Time     // then; so much the way carries
 	tested time.Time     // when a suspicion was
 	tests  bool          // one is being tested
 	slow   float64       // fastest then, s
 }
 
 // received counts a packet of any kind, size bytes of RTP.
-func (u *uplink) received(size int) { u.bytes += size }
+func (u *uplink) received(size int) {
+	u.bytes += size
+	u.behind += size
+}
 
 // sound notes how long a packet of sound was on its way, s, from any origin.
 func (u *uplink) sound(transit float64) {
@@ -120,17 +126,22 @@ func (u *uplink) look(now time.Time) float64 {
 	case u.queue > upFull && (now.Sub(u.cut) > upHold || u.cap == 0):
 		// One that falls is on its way out.
 		if u.cap == 0 || u.queue > u.stood*4/5 {
-			if u.stood > 0 || u.full == 0 {
-				u.full = u.rate // else one keyframe may have been too much, at a rate that was not
-			}
+			u.full = float64(u.behind*8) / now.Sub(u.drawn).Seconds()
 			u.cap = max(upBack*u.full, upLeast)
 		}
 		u.cut, u.stood = now, u.queue
+		u.behind, u.drawn = 0, now
+	case u.queue < upEmpty && u.cap == 0:
+		u.rose = time.Time{}
 	case u.queue < upEmpty && u.cap > 0:
 		u.stood, u.rose = 0, time.Time{}
 		u.full = max(u.full, u.rate)
 		growth := upFar
-		if u.cap > 0.85*u.full && u.cap < 1.3*u.full {
+		switch {
+		case u.cap > 1.3*u.full:
+		case u.cap > u.full:
+			growth = upOver
+		case u.cap > 0.85*u.full:
 			growth = upNear
 		}
 		u.cap = min(u.cap*(1+growth*passed), max(u.cap, upBeyond*u.rate+upAtLeast))
@@ -138,13 +149,14 @@ func (u *uplink) look(now time.Time) float64 {
 	return u.cap
 }
 
-// stands reports whether a queue that is too long has been so for a while, or is
-// very long.
+// stands reports whether a queue that is too long has been so for a while, is very long, or comes
+// of going beyond where the way was full.
 func (u *uplink) stands(now time.Time) bool {
 	if u.rose.IsZero() {
 		u.rose = now
+		u.behind, u.drawn = 0, now
 	}
-	return u.queue > 3*upFull || now.Sub(u.rose) >= upStands
+	return now.Sub(u.drawn) >= upLook && (u.queue > 3*upFull || now.Sub(u.rose) >= upStands || u.cap > u.full)
 }
 
 // allow returns what a sender may send of all that it is asked for.

@@ -13,6 +13,15 @@ type wayUp struct {
 	now           time.Time
 	u             uplink
 	lost, sent    int
+	on            []coming
+}
+
+// coming is a packet that is on its way.
+type coming struct {
+	at      time.Time
+	bytes   int
+	sound   bool
+	transit float64 // s
 }
 
 // run sends a second of sound and pictures, bit/s, and returns what is allowed.
@@ -27,10 +36,14 @@ func (w *wayUp) run(sound, pictures float64) float64 {
 				continue
 			}
 			w.queue += bits / w.rate
-			w.u.received(int(bits / 8))
-			if i == 0 {
-				w.u.sound(w.base + w.queue)
+			w.on = append(w.on, coming{w.now.Add(time.Duration(w.queue * float64(time.Second))), int(bits / 8), i == 0, w.base + w.queue})
+		}
+		for len(w.on) > 0 && !w.on[0].at.After(w.now) {
+			w.u.received(w.on[0].bytes)
+			if w.on[0].sound {
+				w.u.sound(w.on[0].transit)
 			}
+			w.on = w.on[1:]
 		}
 		w.u.look(w.now)
 	}
@@ -134,6 +147,32 @@ func TestUplinkFollowsAChange(t *testing.T) {
 	}
 	if allowed == 0 || allowed > 70_000 {
 		t.Errorf("8 s after the fall to 60 kb/s %.0f are allowed", allowed)
+	}
+}
+
+// What the way carries when it has become too little is known at once, from what comes out
+// of its queue: what came before does not count, and neither does a former queue's rate.
+func TestUplinkFallsAtOnce(t *testing.T) {
+	for _, former := range []bool{false, true} {
+		w := &wayUp{rate: 500_000, longest: 0.7, now: time.Unix(1e9, 0)}
+		if former { // a queue that was somebody else's
+			w.rate = 300_000
+			for range 3 {
+				w.run(33_000, 400_000)
+			}
+			w.rate = 500_000
+			for range 120 {
+				w.run(33_000, 200_000)
+			}
+		}
+		for range 10 {
+			w.run(33_000, 200_000)
+		}
+		w.rate = 75_000
+		w.run(33_000, 200_000)
+		if allowed := w.run(33_000, 200_000); allowed == 0 || allowed > 75_000 {
+			t.Errorf("2 s after the fall to 75 kb/s %.0f are allowed (a queue before: %v)", allowed, former)
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ export class Client {
   private obeying: Promise<unknown> = Promise.resolve();
   private readonly uplink = new Uplink();
   private voice: Voice = this.uplink.sending.sound; // as sound is sent now
+  private quality: Quality | null = null; // of the last second
 
   /** base is the server's origin, as in "https://mix.example". */
   constructor(
@@ -211,6 +212,7 @@ export class Client {
       if (this.whip === whip) this.connection(pc.connectionState);
     });
     this.sampler = new Sampler(pc, (q) => {
+      this.quality = q;
       this.events.onQuality(q);
       if (!viewer) this.measure(q);
     });
@@ -361,9 +363,12 @@ export class Client {
     if (m.type === "error") this.events.onTrouble(`The server could not do that: ${m.message}.`);
     const view = reduce(this.view, m);
     if (!view || view === this.view) return;
+    const before = self(this.view)?.ask?.uplink || Infinity;
     this.view = view;
     this.events.onView(view);
     this.obeyAsk();
+    // The way up carries less than it did: each second more of the same stands in it.
+    if (this.quality && (self(view)?.ask?.uplink || Infinity) < before) this.measure(this.quality);
   }
 
   // Asks are obeyed one after another: setParameters refuses what was read

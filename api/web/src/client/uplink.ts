@@ -139,7 +139,7 @@ export class Uplink {
     const slowly = Number.isFinite(this.steady) ? Math.max((this.foul ? 1.3 : 1.08) * this.steady, 20_000) : Infinity;
     this.steady = this.rung === 0 && this.estimate === Infinity ? Infinity : Math.min(this.estimate, slowly);
     if (this.paused) this.resume(u);
-    else this.follow(lossy);
+    else this.follow(u, lossy);
     this.repeat();
     return JSON.stringify(this.sending) !== before;
   }
@@ -179,7 +179,7 @@ export class Uplink {
     else this.twice = this.lost > losing && room >= 0.1 * this.steady;
   }
 
-  private follow(lossy: boolean): void {
+  private follow(u: Upward, lossy: boolean): void {
     if (this.foul && this.rung > this.least && this.steady >= 1.15 * rungs[this.rung - 1]!.from) {
       this.rung--;
       this.low = this.high = 0;
@@ -194,7 +194,8 @@ export class Uplink {
       this.tried = 0;
       this.wait = tryAfter;
     }
-    if (this.low >= downAfter) {
+    // The server has looked for a while before it says so.
+    if (this.low >= (u.measured === null ? downAfter : 1)) {
       this.rung = Math.min(silent, lossy ? this.rung + 1 : fits);
       this.low = 0;
       if (this.paused) {
