@@ -77,7 +77,7 @@ type budget struct {
 	since  int // periods since something was given back
 	full   bool
 
-	late     int // periods that others made clocks late, less those that came in time
+	late     int // periods in a row that others made clocks late
 	patience int // how many of them are borne before something is saved
 }
 
@@ -103,9 +103,9 @@ func (b *budget) step(u usage) (save, back []option) {
 	strained := settled && (u.cpu > maxCPU || u.late > maxLate)
 	switch {
 	case u.late <= maxLate:
-		b.late = max(0, b.late-1)
+		b.late = 0
 	case strained && !busy:
-		b.late = min(b.late+1, b.patience)
+		b.late++
 	}
 	over := demand > b.limit || strained && (busy || b.late >= b.patience)
 	switch {

@@ -349,6 +349,7 @@ func TestBudgetLeavesTiersInPeace(t *testing.T) {
 				return second >= from
 			}
 		}(), 0},
+		{"most of the time", func(r *rand.Rand, _ int, _ time.Duration) bool { return r.IntN(8) > 0 }, 0},
 		{"whenever little more is spent", func(_ *rand.Rand, _ int, spent time.Duration) bool {
 			return spent > 400*time.Millisecond
 		}, 2 * minutes},
