@@ -14,7 +14,7 @@ const (
 	fastRate    = 200_000                // bit/s, from where on that is worth a hurry
 	farFall     = 0.5                    // of a rate that are far less
 	deepFall    = 0.1                    // and the least of it that is left by one measurement
-	steepLeast  = 100 * time.Millisecond // by which the queue grew meanwhile
+	steepLeast  = 100 * time.Millisecond // by which the queue grew meanwhile, and the newest came in
 	steepCount  = 4                      // packets
 	sinkFor     = 2 * time.Second
 	sinkQueue   = 100 * time.Millisecond
@@ -67,10 +67,10 @@ func (e *Estimator) steep() (rate float64, queue time.Duration) {
 			newest = p
 		} else if p.delay >= oldest.delay || newest.at-p.at > maxWindow {
 			break
-		} else if n < steepCount || rate == 0 {
+		} else if span := newest.at + newest.delay - p.at - p.delay; rate == 0 {
 			bytes += int(oldest.size)
-			if n >= steepCount-1 {
-				rate = float64(bytes) * 8 / (newest.at + newest.delay - p.at - p.delay).Seconds()
+			if n > 1 && span >= steepLeast {
+				rate = float64(bytes) * 8 / span.Seconds()
 			}
 		}
 		oldest = p
