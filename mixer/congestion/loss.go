@@ -72,6 +72,8 @@ const (
 	lossCreep   = 0.08 // over what was put to the test
 	lossPoliced = 30 * time.Second
 	lossCut     = 0.55 // of what was delivered is left for a test
+	lossLess    = 0.2  // of the loss before it may be lost then, where it was not the link's own,
+	lossRuns    = 5.   // of so many runs at least
 )
 
 // tryLoss follows the inherent loss while no queue stands.
@@ -96,11 +98,15 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 	case l.trial.at > 0 && now-l.trial.at < lossTrial:
 		return
 	case l.trial.at > 0:
-		// The window lies behind the cut now.
-		if share > 0.4*l.trial.loss {
+		// The window lies behind the cut now. That less is lost must be more than chance: losses
+		// in runs are few, and none of them in two seconds is no wonder.
+		runs := float64(v.n) * l.trial.loss / max(l.run, 1)
+		switch {
+		case share > lossLess*l.trial.loss, runs < lossRuns:
+			share = max(share, l.trial.loss/2)
 			l.trusted = share
 			e.raise(l.trial.before, now)
-		} else {
+		default:
 			// A short probe slips through a policer, so what it finds does not count
 			// for a while.
 			l.ceiling, l.until = l.trial.got, now+lossPoliced
