@@ -41,7 +41,7 @@ func (e *Estimator) falls(now time.Duration) bool {
 // fallen notes that the link carries far less than before. What found no room in its queue
 // was not lost by the link itself.
 func (e *Estimator) fallen(now time.Duration) {
-	e.fell = now
+	e.fell, e.prober.fell = now, now
 	e.loss.forget(now)
 }
 

@@ -11,7 +11,9 @@ const (
 	probePackets = 10
 	probeAgain   = 300 * time.Millisecond
 	probeSoon    = 3 * time.Second // after congestion or failure
-	probeSeldom  = 4 * time.Second
+	probeSeldom  = 6 * time.Second
+	probeHopeful = 4 * time.Second // where the way carried far more a while ago
+	probeHopes   = time.Minute
 	probeGrown   = time.Second // after one that found more, if not all it looked for
 	probeFurther = 1.2
 	probeGrowth  = 2.0
@@ -55,6 +57,7 @@ type prober struct {
 	tried  bool          // one was judged
 	failed bool          // one failed
 	missed int           // so many in a row did
+	fell   time.Duration // when the way fell far; 0: it did not
 }
 
 func newProber() prober { return prober{pause: probeSoon} }
@@ -140,8 +143,11 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	}
 	p.next = now + p.pause
 	seldom := probeSeldom
+	if p.fell > 0 && now-p.fell < probeHopes {
+		seldom = probeHopeful
+	}
 	if rate < 2*probeSlow {
-		seldom = time.Duration(min(2*probeSlow/rate, 6) * float64(seldom))
+		seldom = time.Duration(min(2*probeSlow/rate, 4) * float64(seldom))
 	}
 	longer := 2 * p.pause
 	if rate < probeThin {
