@@ -8,7 +8,7 @@ import (
 )
 
 func TestStop(t *testing.T) {
-	c := Prepare(nil, "/bin/sh", "-c", "echo begun; trap 'echo ends; exit 3' TERM; while :; do sleep 0.05; done")
+	c := Prepare(nil, "/bin/sh", "-c", "trap 'echo ends; exit 3' TERM; echo begun; while :; do sleep 0.05; done")
 	if err := c.Start(nil); err != nil {
 		t.Fatal(err)
 	}
