@@ -122,9 +122,10 @@ const (
 	// and a second of them fills a link that carries the rate. With repair it needs as much for
 	// tones, though not for speech: what finds no room then is coded as next to nothing, which 13
 	// of 100 packets of speech and 70 of 85 tones were with as little as without it.
-	peak, peakRepair = 1.15, 2.2
-	// Below that, bit/s, Opus makes no repair for them.
-	repairedFrom = 18_000
+	peak, peakRepair = 1.15, 3
+	// From there on, bit/s, Opus makes repair for them, and for a loss it takes for little from the second.
+	repairedFrom, repairedAnyway = 15_000, 23_000
+	littleLoss                   = .05
 	// Opus' effort for them, at least. Of 126 tones, three at a time, those that sank by
 	// 15 dB for longer than 100 ms were 26 unbound and 2 bound at complexity 5, and none at this.
 	thorough = 9
@@ -278,7 +279,7 @@ func (s *soundClock) open(k soundKey) *soundEncoder {
 	saves, most, complexity := tone.Packet >= quietPacket && k.tone != constant, 0, spec.Complexity
 	if saves {
 		most = int(peak * float64(tone.Bitrate) / 8 * tone.Packet.Seconds())
-		if tone.Bitrate >= repairedFrom && k.loss > 0 {
+		if tone.Bitrate >= repairedAnyway || tone.Bitrate >= repairedFrom && spec.losses()[k.loss] > littleLoss {
 			most = int(peakRepair / peak * float64(most))
 		}
 		complexity = max(complexity, thorough)

@@ -131,64 +131,70 @@ func TestSilenceIsNotSent(t *testing.T) {
 // Whatever loss they are made for, encoders code what there is: with too little room for repair
 // Opus makes packets of next to nothing, now and then of speech and for long of tones.
 func TestSoundIsCodedWithRepair(t *testing.T) {
-	voice := talk(t, 20)
-	inRoom(t, nil, func(t *testing.T, s *Server) {
-		v := newScreen(t, "opus")
-		sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(v.release)
-		defer sub.Close()
-		r, err := s.room("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		chord := make([]int16, 4*soundRate)
-		for i := range chord {
-			for _, hz := range []float64{500, 1700, 2650} {
-				chord[i] += int16(3000 * math.Sin(2*math.Pi*hz*float64(i)/soundRate))
+	voice := talk(t, 10)
+	configured := func(c *Config) {
+		c.Sound.Tones = []Tone{{24_000, 60 * time.Millisecond}, {18_000, 60 * time.Millisecond}, {16_000, 60 * time.Millisecond}}
+		c.Sound.Loss = .08
+	}
+	for _, change := range []func(*Config){nil, configured} {
+		inRoom(t, change, func(t *testing.T, s *Server) {
+			v := newScreen(t, "opus")
+			sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		spec := s.cfg.Sound
-		for tone := range spec.Tones {
-			for loss := range spec.losses() {
-				for what, pcm := range map[string][]int16{"speech": voice, "a chord": chord} {
-					e := r.sound.open(soundKey{codecs.Find("opus"), tone, loss})
-					if e == nil {
-						t.Fatal("no encoder")
-					}
-					ear, err := codecs.Find("opus").NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: spec.Channels})
-					if err != nil {
-						t.Fatal(err)
-					}
-					length := e.ticks * soundRate / 50
-					loud, lost := 0, 0
-					for at := length; at+length <= len(pcm); at += length {
-						packet, err := e.enc.Encode(pcm[at : at+length])
+			t.Cleanup(v.release)
+			defer sub.Close()
+			r, err := s.room("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			chord := make([]int16, 4*soundRate)
+			for i := range chord {
+				for _, hz := range []float64{500, 1700, 2650} {
+					chord[i] += int16(3000 * math.Sin(2*math.Pi*hz*float64(i)/soundRate))
+				}
+			}
+			spec := s.cfg.Sound
+			for tone := range spec.Tones {
+				for loss := range spec.losses() {
+					for what, pcm := range map[string][]int16{"speech": voice, "a chord": chord} {
+						e := r.sound.open(soundKey{codecs.Find("opus"), tone, loss})
+						if e == nil {
+							t.Fatal("no encoder")
+						}
+						ear, err := codecs.Find("opus").NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: spec.Channels})
 						if err != nil {
 							t.Fatal(err)
 						}
-						out := make([]int16, length)
-						if _, err := ear.Decode(packet, out); err != nil {
-							t.Fatal(err)
+						length := e.ticks * soundRate / 50
+						loud, lost := 0, 0
+						for at := length; at+length <= len(pcm); at += length {
+							packet, err := e.enc.Encode(pcm[at : at+length])
+							if err != nil {
+								t.Fatal(err)
+							}
+							out := make([]int16, length)
+							if _, err := ear.Decode(packet, out); err != nil {
+								t.Fatal(err)
+							}
+							if rms(pcm[at:at+length]) < 300 {
+								continue
+							}
+							if loud++; len(packet) < spec.Tones[tone].Bitrate*e.ticks/50/8/5 {
+								lost++
+							}
 						}
-						if rms(pcm[at:at+length]) < 300 {
-							continue
+						ear.Close()
+						r.sound.drop(&e)
+						if lost > 0 || loud < 30 {
+							t.Errorf("%s, tone %d made for a loss of %v: next to nothing is in %d of %d loud packets", what, tone, spec.losses()[loss], lost, loud)
 						}
-						if loud++; len(packet) < spec.Tones[tone].Bitrate*e.ticks/50/8/5 {
-							lost++
-						}
-					}
-					ear.Close()
-					r.sound.drop(&e)
-					if lost > 0 || loud < 30 {
-						t.Errorf("%s, tone %d made for a loss of %v: next to nothing is in %d of %d loud packets", what, tone, spec.losses()[loss], lost, loud)
 					}
 				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func rms(pcm []int16) float64 {
