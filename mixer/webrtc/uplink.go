@@ -131,22 +131,28 @@ func (u *uplink) look(now time.Time) float64 {
 		}
 		u.cut, u.stood = now, u.queue
 		u.behind, u.drawn = 0, now
-	case u.queue < upEmpty && u.cap == 0:
-		u.rose = time.Time{}
-	case u.queue < upEmpty && u.cap > 0:
+	case u.queue < upEmpty:
 		u.stood, u.rose = 0, time.Time{}
-		u.full = max(u.full, u.rate)
-		growth := upFar
-		switch {
-		case u.cap > 1.3*u.full:
-		case u.cap > u.full:
-			growth = upOver
-		case u.cap > 0.85*u.full:
-			growth = upNear
-		}
-		u.cap = min(u.cap*(1+growth*passed), max(u.cap, upBeyond*u.rate+upAtLeast))
+		u.grow(passed)
 	}
 	return u.cap
+}
+
+// grow allows more, if less than is asked for is allowed, after so many seconds without a queue.
+func (u *uplink) grow(passed float64) {
+	if u.cap == 0 {
+		return
+	}
+	u.full = max(u.full, u.rate)
+	growth := upFar
+	switch {
+	case u.cap > 1.3*u.full:
+	case u.cap > u.full:
+		growth = upOver
+	case u.cap > 0.85*u.full:
+		growth = upNear
+	}
+	u.cap = min(u.cap*(1+growth*passed), max(u.cap, upBeyond*u.rate+upAtLeast))
 }
 
 // stands reports whether a queue that is too long has been so for a while, is very long, or comes

@@ -368,7 +368,7 @@ export class Client {
     this.events.onView(view);
     this.obeyAsk();
     // The way up carries less than it did: each second more of the same stands in it.
-    if (this.quality && (self(view)?.ask?.uplink || Infinity) < before) this.measure(this.quality);
+    if (this.quality && (self(view)?.ask?.uplink || Infinity) < before) this.measure({ ...this.quality, lossOut: null });
   }
 
   // Asks are obeyed one after another: setParameters refuses what was read
