@@ -303,9 +303,8 @@ func (t *Tier) measure(period time.Duration) (deadlines int, late float64) {
 	t.toll.note(c.pictures.Load()+c.dropped.Load(), time.Duration(c.composeTime.Load()+c.encodeTime.Load()))
 	n, lateness := c.deadlines.Load(), time.Duration(c.lateness.Load())
 	interval, _ := t.key.spec.beat()
-	if n > 0 && n == t.deadlines {
-		// It got to none at all: one is overdue by that much at least.
-		return 1, max(0, float64(period-interval)/float64(interval))
+	if overdue := period - interval; n > 0 && n == t.deadlines && overdue > 0 {
+		return 1, float64(overdue) / float64(interval) // it got to none at all
 	}
 	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)/float64(interval)
 	t.deadlines, t.lateness = n, lateness
