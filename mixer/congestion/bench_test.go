@@ -42,7 +42,7 @@ func BenchmarkPacer(b *testing.B) {
 
 // BenchmarkStep is one look at everything, 20 a second.
 func BenchmarkStep(b *testing.B) {
-	l := NewLink(DefaultRungs(vp8), DefaultLimits(), func(p *pkt) int { return p.size })
+	l := NewLink(defaultRungs(vp8), DefaultLimits(), func(p *pkt) int { return p.size })
 	var now time.Duration
 	b.ReportAllocs()
 	for b.Loop() {

@@ -69,7 +69,7 @@ func (e *Estimator) ReceiverReport(loss float64, trip time.Duration, at time.Tim
 	}
 	e.loss.inherent = min(max(e.loss.inherent, 0), 0.5)
 	if probing && !e.prober.active(now) {
-		e.prober.done(e.rate >= 0.85*float64(e.prober.target), false, e.rate, now)
+		e.prober.done(e.rate >= 0.85*float64(e.prober.target), false, e.hope(now), e.rate, now)
 	}
 }
 

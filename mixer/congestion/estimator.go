@@ -425,7 +425,7 @@ func (e *Estimator) probed(now time.Duration) {
 		e.raise(share*carried, now)
 	}
 	// Who sends may be held up itself; then it got as far as it was sent.
-	p.done(e.rate >= 0.85*min(float64(p.target), sent), e.rate > 1.2*before, e.rate, now)
+	p.done(e.rate >= 0.85*min(float64(p.target), sent), e.rate > 1.2*before, e.hope(now), e.rate, now)
 }
 
 // RoundTrip is the shortest one seen lately, without waiting for feedback.

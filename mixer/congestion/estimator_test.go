@@ -345,3 +345,38 @@ func TestMissedFeedback(t *testing.T) {
 		t.Fatalf("feedback may be lost: %+v", got)
 	}
 }
+
+// TestFallsAmid: packets that the link carried before it fell say nothing of what it carries now.
+func TestFallsAmid(t *testing.T) {
+	e, send := quick()
+	free, n := time.Duration(0), 0
+	now := send(40, 8, func(sent time.Duration) time.Duration {
+		takes := 5500 * time.Microsecond // hardly too little, and then at 150 kbit/s
+		if n++; n > 4 {
+			takes = 29333 * time.Microsecond
+		}
+		free = max(free, sent) + takes
+		return free + 50*ms
+	})
+	if got := e.Estimate(moment(now)).Rate; got < 110_000 || got > 150_000 {
+		t.Fatalf("%d bit/s of 150000", got)
+	}
+}
+
+// TestLossTest: that nothing is lost while less is sent tells a policer only where that is no chance.
+func TestLossTest(t *testing.T) {
+	for _, c := range []struct {
+		run     float64 // mean length of a loss, packets
+		policed bool
+	}{{1.5, true}, {5, false}} {
+		e := NewEstimator(DefaultLimits())
+		e.rate = 400_000
+		l := &e.loss
+		l.begun, l.run, l.inherent = time.Second, c.run, 0.1
+		l.trial.at, l.trial.before, l.trial.loss, l.trial.got = 10*time.Second, 900_000, 0.2, 700_000
+		e.tryLoss(view{n: 100, sent: 300_000}, 10*time.Second+lossTrial)
+		if policed := e.rate < 900_000; policed != c.policed || policed != (l.until > 0) {
+			t.Errorf("losses of %v packets: %.0f bit/s, a ceiling of %.0f", c.run, e.rate, l.ceiling)
+		}
+	}
+}

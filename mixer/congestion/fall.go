@@ -41,9 +41,12 @@ func (e *Estimator) falls(now time.Duration) bool {
 // fallen notes that the link carries far less than before. What found no room in its queue
 // was not lost by the link itself.
 func (e *Estimator) fallen(now time.Duration) {
-	e.fell, e.prober.fell = now, now
+	e.fell = now
 	e.loss.forget(now)
 }
+
+// hope reports whether the link fell lately: what it carried then may come back.
+func (e *Estimator) hope(now time.Duration) bool { return e.fell > 0 && now-e.fell < probeHopes }
 
 // fast reports whether the link is known to carry so much that its fall matters at once: a
 // packet of somebody else's is no matter there, and feedback comes often, and seldom gets lost.

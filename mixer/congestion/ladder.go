@@ -37,36 +37,6 @@ type Rungs struct {
 	FECLoss []float64
 }
 
-// DefaultRungs is a ladder for talking heads. A packet of a picture stands before sound in the
-// link for as long as it takes: the less rate, the smaller they are. What has layers depends on the codec.
-func DefaultRungs(layers []float64) Rungs {
-	tier := func(name string, fps float64, bitrate, payload int) Tier {
-		t := Tier{Name: name, FPS: fps, Bitrate: bitrate, Payload: payload}
-		if fps >= 5 {
-			t.Layers = layers
-		}
-		return t
-	}
-	return Rungs{
-		Tiers: []Tier{
-			tier("720p", 25, 1_500_000, 1160),
-			tier("540p", 25, 700_000, 1160),
-			tier("360p", 15, 300_000, 1160),
-			tier("270p", 15, 150_000, 800),
-			tier("240p", 10, 75_000, 560),
-			tier("180p", 6, 38_000, 400),
-			tier("slides", 1.5, 12_000, 200),
-		},
-		Tones: []Tone{
-			{32_000, 20 * time.Millisecond},
-			{24_000, 40 * time.Millisecond},
-			{20_000, 60 * time.Millisecond},
-			{11_000, 60 * time.Millisecond},
-		},
-		FECLoss: []float64{0, 0.1, 0.2},
-	}
-}
-
 // Validate names what is wrong.
 func (r Rungs) Validate() error {
 	if len(r.Tones) == 0 || len(r.FECLoss) == 0 {

@@ -5,6 +5,36 @@ import (
 	"time"
 )
 
+// defaultRungs is a ladder for talking heads. A packet of a picture stands before sound in the
+// link for as long as it takes: the less rate, the smaller they are. What has layers depends on the codec.
+func defaultRungs(layers []float64) Rungs {
+	tier := func(name string, fps float64, bitrate, payload int) Tier {
+		t := Tier{Name: name, FPS: fps, Bitrate: bitrate, Payload: payload}
+		if fps >= 5 {
+			t.Layers = layers
+		}
+		return t
+	}
+	return Rungs{
+		Tiers: []Tier{
+			tier("720p", 25, 1_500_000, 1160),
+			tier("540p", 25, 700_000, 1160),
+			tier("360p", 15, 300_000, 1160),
+			tier("270p", 15, 150_000, 800),
+			tier("240p", 10, 75_000, 560),
+			tier("180p", 6, 38_000, 400),
+			tier("slides", 1.5, 12_000, 200),
+		},
+		Tones: []Tone{
+			{32_000, 20 * time.Millisecond},
+			{24_000, 40 * time.Millisecond},
+			{20_000, 60 * time.Millisecond},
+			{11_000, 60 * time.Millisecond},
+		},
+		FECLoss: []float64{0, 0.1, 0.2},
+	}
+}
+
 // climb steps a ladder at a rate from one moment to another.
 func climb(l *Ladder, rate int, loss float64, from, to time.Duration) Choice {
 	for now := from; now < to; now += stepEvery {
@@ -26,7 +56,7 @@ func TestRungs(t *testing.T) {
 		{290_000, "270p", 20 * ms}, {95_000, "180p", 40 * ms}, {86_000, "180p", 60 * ms}, {47_000, "slides", 60 * ms},
 		{29_000, "none", 60 * ms}, {10_000, "none", 60 * ms},
 	} {
-		l := NewLadder(DefaultRungs(nil))
+		l := NewLadder(defaultRungs(nil))
 		got := climb(l, c.rate, 0, 0, 20*time.Second)
 		if tierName(l) != c.tier || l.rungs.Tones[got.Tone].Packet != c.tone {
 			t.Errorf("%d bit/s: %s with sound of %v, want %s, %v", c.rate, tierName(l), l.rungs.Tones[got.Tone].Packet, c.tier, c.tone)
@@ -39,7 +69,7 @@ func TestRungs(t *testing.T) {
 
 // TestDown: within a second, at once by layers where there are some.
 func TestDown(t *testing.T) {
-	l := NewLadder(DefaultRungs(vp8))
+	l := NewLadder(defaultRungs(vp8))
 	climb(l, 1_000_000, 0, 0, 20*time.Second)
 	c := climb(l, 650_000, 0, 20*time.Second, 20*time.Second+stepEvery)
 	if tierName(l) != "540p" || c.Layer != 1 {
@@ -58,7 +88,7 @@ func TestDown(t *testing.T) {
 // TestLastTier: a moment of less costs the last pictures a while, not themselves;
 // a link that carries sound alone has none soon.
 func TestLastTier(t *testing.T) {
-	l := NewLadder(DefaultRungs(nil))
+	l := NewLadder(defaultRungs(nil))
 	climb(l, 48_000, 0, 0, 10*time.Second)
 	climb(l, 32_000, 0, 10*time.Second, 13*time.Second)
 	if tierName(l) != "slides" {
@@ -77,7 +107,7 @@ func TestLastTier(t *testing.T) {
 
 // TestFailedRise: a rung that had to be left is tried ever more seldom.
 func TestFailedRise(t *testing.T) {
-	l := NewLadder(DefaultRungs(nil))
+	l := NewLadder(defaultRungs(nil))
 	climb(l, 300_000, 0, 0, 10*time.Second)
 	climb(l, 100_000, 0, 10*time.Second, 20*time.Second)
 	rises, on := 0, false
@@ -101,7 +131,7 @@ func TestFailedRise(t *testing.T) {
 
 // TestBound: a forced tier is the best one given, and the low-data bound holds all together.
 func TestBound(t *testing.T) {
-	l := NewLadder(DefaultRungs(nil))
+	l := NewLadder(defaultRungs(nil))
 	l.Bound(index("360p"), 0)
 	climb(l, 2_500_000, 0, 0, 10*time.Second)
 	if tierName(l) != "360p" {
@@ -115,7 +145,7 @@ func TestBound(t *testing.T) {
 	if l.Useful(Estimate{Rate: 500_000}) != 0 {
 		t.Fatal("probes for what may not be given")
 	}
-	l = NewLadder(DefaultRungs(nil))
+	l = NewLadder(defaultRungs(nil))
 	l.Bound(0, 100_000)
 	c := climb(l, 2_500_000, 0, 0, 20*time.Second)
 	if got := l.wire(c.Tier, 0, c.Tone, 0); got > 100_000 || tierName(l) != "180p" {
@@ -125,7 +155,7 @@ func TestBound(t *testing.T) {
 
 // TestLossy: over 5 % of loss the twin and sound made for loss, and back late.
 func TestLossy(t *testing.T) {
-	l := NewLadder(DefaultRungs(nil))
+	l := NewLadder(defaultRungs(nil))
 	if c := climb(l, 1_000_000, 0.005, 0, 5*time.Second); c.Lossy || c.FEC != 0 {
 		t.Fatalf("%+v at 0.5 %%", c)
 	}
@@ -162,7 +192,7 @@ func TestWire(t *testing.T) {
 			t.Errorf("%+v is taken", bad)
 		}
 	}
-	if err := DefaultRungs(vp8).Validate(); err != nil {
+	if err := defaultRungs(vp8).Validate(); err != nil {
 		t.Error(err)
 	}
 }
@@ -170,7 +200,7 @@ func TestWire(t *testing.T) {
 // TestSinking: sound is the least there is at once while a queue stands that came of a fall,
 // and soon what the link carries again.
 func TestSinking(t *testing.T) {
-	l := NewLadder(DefaultRungs(nil))
+	l := NewLadder(defaultRungs(nil))
 	now := time.Duration(0)
 	step := func(e Estimate, length time.Duration) (c Choice) {
 		for end := now + length; now < end; now += 50 * ms {

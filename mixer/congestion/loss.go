@@ -103,7 +103,7 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 		runs := float64(v.n) * l.trial.loss / max(l.run, 1)
 		switch {
 		case share > lossLess*l.trial.loss, runs < lossRuns:
-			share = max(share, l.trial.loss/2)
+			share = max(share, l.trial.loss/2) // and not forgotten for having paused
 			l.trusted = share
 			e.raise(l.trial.before, now)
 		default:

@@ -316,7 +316,7 @@ func TestEcho(t *testing.T) {
 // TestOutdated: what a keyframe makes needless is not repeated, unless so much is lost that
 // the keyframe itself may be late.
 func TestOutdated(t *testing.T) {
-	l := NewLink(DefaultRungs(nil), DefaultLimits(), func(p int) int { return p })
+	l := NewLink(defaultRungs(nil), DefaultLimits(), func(p int) int { return p })
 	at := origin.Add(time.Second)
 	l.Video(Picture{Keyframe: true, Stream: 1}, []int{100}, origin)
 	if !l.Repair(1, 100, at, at) {
@@ -345,7 +345,7 @@ func TestOutdated(t *testing.T) {
 // TestBackWithOldEncoder: who had no pictures for a while is shown a keyframe of the encoder
 // that it had before as well.
 func TestBackWithOldEncoder(t *testing.T) {
-	l := NewLink(DefaultRungs(nil), DefaultLimits(), func(p *pkt) int { return p.size })
+	l := NewLink(defaultRungs(nil), DefaultLimits(), func(p *pkt) int { return p.size })
 	l.prober.tried = true
 	now := origin
 	until := func(rate float64, pictures bool) {
@@ -377,14 +377,14 @@ func TestProbesOfThinLinks(t *testing.T) {
 	p := newProber()
 	now := time.Second
 	for i, want := range []time.Duration{probeSoon, 2 * probeSoon, probePatient, time.Minute} {
-		p.done(false, false, 33_000, now)
+		p.done(false, false, false, 33_000, now)
 		if pause := p.next - now; pause > want || i > 1 && pause < probePatient {
 			t.Errorf("after failure %d: %v", i+1, pause)
 		}
 		now = p.next
 	}
-	p.done(true, false, 33_000, now)
-	p.done(false, false, 33_000, now)
+	p.done(true, false, false, 33_000, now)
+	p.done(false, false, false, 33_000, now)
 	if pause := p.next - now; pause > probeSoon {
 		t.Errorf("after a success and a failure: %v", pause)
 	}

@@ -57,7 +57,6 @@ type prober struct {
 	tried  bool          // one was judged
 	failed bool          // one failed
 	missed int           // so many in a row did
-	fell   time.Duration // when the way fell far; 0: it did not
 }
 
 func newProber() prober { return prober{pause: probeSoon} }
@@ -125,8 +124,8 @@ func (p *prober) span(n int64) {
 	p.last = n
 }
 
-// done ends a cluster.
-func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
+// done ends a cluster. There is hope where the way carried far more a while ago.
+func (p *prober) done(good, rose, hope bool, rate float64, now time.Duration) {
 	p.on, p.tried = false, true
 	if good {
 		p.next, p.pause, p.missed = now, probeSoon, 0
@@ -143,7 +142,7 @@ func (p *prober) done(good, rose bool, rate float64, now time.Duration) {
 	}
 	p.next = now + p.pause
 	seldom := probeSeldom
-	if p.fell > 0 && now-p.fell < probeHopes {
+	if hope {
 		seldom = probeHopeful
 	}
 	if rate < 2*probeSlow {

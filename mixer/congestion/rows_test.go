@@ -149,11 +149,11 @@ func name(i int) string {
 	if i < 0 {
 		return "none"
 	}
-	return DefaultRungs(nil).Tiers[i].Name
+	return defaultRungs(nil).Tiers[i].Name
 }
 
 func index(name string) int {
-	return slices.IndexFunc(DefaultRungs(nil).Tiers, func(t Tier) bool { return t.Name == name })
+	return slices.IndexFunc(defaultRungs(nil).Tiers, func(t Tier) bool { return t.Name == name })
 }
 
 // TestRows runs every row over a few seeds, or as many as MIXDOWN_SWEEP says,

@@ -178,7 +178,7 @@ func run(w weak, seed uint64) figures {
 	if w.feedback == 0 {
 		w.feedback = 100 * time.Millisecond
 	}
-	rungs := DefaultRungs(w.layers)
+	rungs := defaultRungs(w.layers)
 	s := &session{
 		w: &w, room: newRoom(rungs, rng(3)),
 		sent: map[uint16]*sentVideo{}, arrivals: map[uint16]time.Duration{}, missing: map[int]*miss{},
