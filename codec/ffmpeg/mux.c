@@ -321,11 +321,16 @@ void mux_nochapters(muxer *m)
 // of a file. A file that ends in the middle of something ends before it.
 int mux_copy(muxer *m, const char *in, int64_t *length)
 {
-	AVFormatContext *from = NULL;
-	int map[8], err = avformat_open_input(&from, in, NULL, NULL);
+	AVFormatContext *from = avformat_alloc_context();
+	int map[8], err;
 	int64_t end = 0;
 
-	if (err < 0)
+	if (!from)
+		return AVERROR(ENOMEM);
+	// Else all fragments of an MP4 are gone through first, and one that was cut
+	// off is an error of the whole file.
+	from->flags |= AVFMT_FLAG_IGNIDX;
+	if ((err = avformat_open_input(&from, in, NULL, NULL)) < 0)
 		return err;
 	if ((err = avformat_find_stream_info(from, NULL)) < 0)
 		goto end;

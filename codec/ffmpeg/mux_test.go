@@ -269,6 +269,76 @@ func TestMuxerCutOff(t *testing.T) {
 	}
 }
 
+// TestRemuxCutOff copies files that end anywhere: what was flushed before is there.
+func TestRemuxCutOff(t *testing.T) {
+	for format, options := range map[string]map[string]string{
+		"mp4":      {"movflags": "frag_custom+empty_moov+default_base_moof+delay_moov"},
+		"matroska": nil,
+	} {
+		p := newProgram(t, "H264", "opus")
+		dir := t.TempDir()
+		file, err := os.Create(filepath.Join(dir, "all"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		m, err := ffmpeg.NewMuxer(file, codec.MuxConfig{Format: format, Options: options, Tracks: p.tracks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		type flush struct {
+			size   int64
+			length time.Duration // at least
+		}
+		var flushes []flush
+		remux := func(size int64) time.Duration {
+			t.Helper()
+			whole, err := os.ReadFile(file.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut := filepath.Join(dir, "cut")
+			if err := os.WriteFile(cut, whole[:size], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d, err := ffmpeg.Remux(cut, filepath.Join(dir, "new"), codec.MuxConfig{Format: format, Options: options})
+			if err != nil {
+				t.Errorf("%s cut off after %d bytes: %v", format, size, err)
+			}
+			return d
+		}
+		for i, write := range p.write {
+			if err := write(m); err != nil {
+				t.Fatal(err)
+			}
+			if i%50 != 49 {
+				continue
+			}
+			if err := m.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			info, err := file.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			flushes = append(flushes, flush{info.Size(), 0})
+			flushes[len(flushes)-1].length = remux(info.Size())
+		}
+		for i, f := range flushes[:len(flushes)-1] {
+			if f.length < time.Duration(i+1)*200*time.Millisecond {
+				t.Fatalf("%s: %v play after %d units", format, f.length, 50*(i+1))
+			}
+			next := flushes[i+1].size
+			for size := f.size; size < next; size += max(1, min(61, next-size)) {
+				if d := remux(size); d < f.length {
+					t.Fatalf("%s cut off after %d bytes: %v play, and %v were there at %d", format, size, d, f.length, f.size)
+				}
+			}
+		}
+	}
+}
+
 func TestMuxerRefuses(t *testing.T) {
 	p := newProgram(t, "H264", "opus")
 	var out sequence

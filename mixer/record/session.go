@@ -128,11 +128,29 @@ func (s *session) create(name, kind, media string) (*file, error) {
 	return f, nil
 }
 
-// container closes a file behind its muxer, and gives it its chapters before.
+// container closes a file behind its muxer, and gives it its chapters before. Where
+// writing failed it leaves what was flushed: of the rest a part may be missing, at
+// which players take offence.
 type container struct {
 	codec.Muxer
 	file    *file
 	session *session
+	flushed int64 // bytes
+	failed  bool
+}
+
+func (c *container) Write(track int, u codec.Unit, at, length time.Duration) error {
+	err := c.Muxer.Write(track, u, at, length)
+	c.failed = c.failed || err != nil
+	return err
+}
+
+func (c *container) Flush() error {
+	err := c.Muxer.Flush()
+	if c.failed = c.failed || err != nil; !c.failed {
+		c.flushed = c.file.size.Load()
+	}
+	return err
 }
 
 // chapterer is a Muxer that takes chapters at the end.
@@ -146,7 +164,12 @@ func (c *container) Close() error {
 		s := c.session
 		err = m.SetChapters(chapters(read(s.rec.root, s.dir), s.film.Counts().Length))
 	}
-	return errors.Join(err, c.Muxer.Close(), c.file.Close())
+	err = errors.Join(err, c.Muxer.Close())
+	if c.failed && c.flushed > 0 {
+		err = errors.Join(err, c.file.Truncate(c.flushed))
+		c.file.size.Store(c.flushed)
+	}
+	return errors.Join(err, c.file.Close())
 }
 
 // closed notes how long a part became.
