@@ -24,27 +24,19 @@ type changes struct {
 	Order        []string                   `json:"order,omitempty"`        // ids
 }
 
-// brief is a state without what a client that takes changes is not told: what is
-// asked of others, what they send, how loud anybody is, and what the server saves. A client
-// without a picture is not told what is in it, what others get, and who else is heard
-// than the speaker: on a link for sound alone a message of 250 bytes stands 70 ms before it.
+// brief is a state without what a client that takes changes is not told: where tiles
+// are, what others get, what is asked of them, what they send, how loud anybody is, and what the
+// server saves. All that would come at once with the first picture, and on a thin link it is a third
+// of a second of queue. A client without a picture is not told either who else is heard than
+// the speaker: on a link for sound alone a message of 250 bytes stands 70 ms before it.
 func brief(st mixer.State, you string, picture bool) mixer.State {
 	st.Participants = slices.Clone(st.Participants)
-	st.Savings = nil
-	if !picture {
-		st.Layouts = []mixer.CanvasState{}
-	}
+	st.Savings, st.Layouts = nil, []mixer.CanvasState{}
 	for i := range st.Participants {
 		m := &st.Participants[i]
-		m.Level = 0
+		m.Level, m.Open = 0, m.Open && picture
 		if m.ID != you {
 			m.Ask, m.Width, m.Height = nil, 0, 0
-		}
-		if picture {
-			continue
-		}
-		m.Open = false
-		if m.ID != you {
 			m.Tier, m.Codec, m.Canvas = "", "", ""
 		}
 	}

@@ -59,7 +59,7 @@ var opControl = &huma.Operation{
 	Summary:     "The control WebSocket",
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
-		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. " +
+		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. Layouts, savings, levels, and of others the tier, codec, canvas, size and ask are not told then: GET the room for them. " +
 		"Changes of who is heard and of tiers come once a second at most; to who receives no picture every 3 s, and say of the sound only who the speaker is. Hosts are also sent {type: event, event: {type, room, timestamp, recording}} as recordings change state, people raise hands and hosts lock the room. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes), {type: hand, id, raised} (likewise; without id: oneself), {type: layout, layout} and " +
 		"{type: lock, locked} (hosts), {type: link, down} (before the first picture has come: what the link seems to carry towards it at least, bit/s), and {type: ping}, answered by {type: pong}.",

@@ -136,6 +136,9 @@ type Tone struct {
 	Packet  time.Duration // length of one packet: 20, 40 or 60 ms
 }
 
+// wire is what it takes with its headers, bit/s: IPv4, UDP, RTP with extensions and SRTP.
+func (t Tone) wire() float64 { return float64(t.Bitrate) + 64*8/t.Packet.Seconds() }
+
 // DefaultTones are for speech. A packet's headers take 12.8 kbit/s at 40 ms, and
 // at 20 ms more than all but the first one's speech. Opus puts no repair into
 // packets of 60 ms below 18 kbit/s, and takes a third less than it is told there.
@@ -143,8 +146,8 @@ type Tone struct {
 func DefaultTones() []Tone {
 	return []Tone{
 		{32_000, 20 * time.Millisecond},
-		{24_000, 40 * time.Millisecond},
-		{20_000, 60 * time.Millisecond},
+		{20_000, 40 * time.Millisecond},
+		{12_000, 40 * time.Millisecond},
 		{11_000, 60 * time.Millisecond},
 	}
 }
@@ -163,7 +166,7 @@ func DefaultConfig() Config {
 			{Name: "270p", Width: 480, Height: 270, FPS: 15, Bitrate: 150_000, MTU: 800},
 			{Name: "240p", Width: 426, Height: 240, FPS: 10, Bitrate: 75_000, MTU: 560},
 			{Name: "180p", Width: 320, Height: 180, FPS: 6, Bitrate: 38_000, MTU: 400},
-			{Name: "slides", Width: 320, Height: 180, FPS: 1.5, Bitrate: 12_000, MTU: 200},
+			{Name: "slides", Width: 320, Height: 180, FPS: 1.5, Bitrate: 11_000, MTU: 200},
 		},
 		Sound:           SoundSpec{Channels: 1, Tones: DefaultTones(), Complexity: 5, MaxOpen: 6, Loss: 0.05, Level: true},
 		MaxParticipants: 1000,
@@ -206,7 +209,7 @@ func (c Config) Validate() error {
 			bad("sound.bitrate: %d bit/s is not in %d…%d", t.Bitrate, minToneRate, maxToneRate)
 		case t.Packet != soundTick && t.Packet != 2*soundTick && t.Packet != 3*soundTick:
 			bad("sound.tones[%d].packet: %v is none of 20, 40 and 60 ms", i, t.Packet)
-		case t.Bitrate > before.Bitrate || t.Packet < before.Packet:
+		case t.wire() > before.wire():
 			bad("sound.tones[%d]: takes more than the one before it", i)
 		}
 	}

@@ -116,7 +116,7 @@ const warmTicks = 10
 // the last word. What is silence is not left to the encoder, which takes a steady
 // tone for it: where nobody is open the mix is nothing at all.
 const (
-	quietPacket = 3 * soundTick
+	quietPacket = 2 * soundTick
 	quietSize   = 2
 	// What such a packet has at most of its rate. Opus makes some more than twice as large,
 	// and a second of them fills a link that carries the rate. With repair it needs as much for

@@ -42,6 +42,10 @@ const (
 	// not sent the usual first probe: on 30 kbit/s that is a second of queue.
 	farAway  = 500 * time.Millisecond
 	farStart = 30_000 // bit/s
+	// From so far away clients are told to say what their way seemed to carry (Carries), and
+	// have that long for it, should a packet of it be lost.
+	farEnough = 250 * time.Millisecond
+	wordWait  = time.Second
 )
 
 // Estimator knows what the way to one client carries. It is fed with what
@@ -69,6 +73,7 @@ type Estimator struct {
 	trip     baseline // round trips
 	hint     time.Duration
 	given    bool          // what the way carries was known before anything was sent
+	said     bool          // the client has said what it knows of that
 	word     time.Duration // from a packet to what is heard of it, lately: a queue on the way back counts
 	loss     lossModel
 	prober   prober
@@ -102,9 +107,17 @@ func NewEstimator(l Limits) *Estimator {
 }
 
 // Hint tells the round trip of a link that nothing was sent over yet.
-func (e *Estimator) Hint(trip time.Duration) {
-	if e.hint = trip; trip >= farAway && !e.prober.tried {
+func (e *Estimator) Hint(trip time.Duration, at time.Time) {
+	now := e.since(at)
+	e.hint = trip
+	if e.prober.tried {
+		return
+	}
+	if trip >= farAway {
 		e.rate = min(e.rate, farStart)
+	}
+	if trip >= farEnough && !e.said {
+		e.prober.next = max(e.prober.next, now+wordWait)
 	}
 }
 
@@ -113,9 +126,14 @@ func (e *Estimator) Hint(trip time.Duration) {
 // way a first probe is half a second of queue, behind which all sound begins.
 func (e *Estimator) Carries(bps int, at time.Time) {
 	now := e.since(at)
+	e.said = true
 	// As much as is taken for granted says that the way is not thin, or that a packet of
 	// what it was measured against was lost: a probe tells.
-	if e.prober.tried || e.heard > 0 || trust*float64(bps) >= float64(e.limits.Start) {
+	switch {
+	case e.prober.tried || e.prober.pending():
+		return
+	case trust*float64(bps) >= float64(e.limits.Start):
+		e.prober.next = now
 		return
 	}
 	e.rate = min(e.rate, max(trust*float64(bps), farStart))

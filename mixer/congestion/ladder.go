@@ -110,7 +110,7 @@ const (
 	copiesShare = 0.12 // of the rate may they take
 	// Reports, ICE's checks and the control connection take besides, bit/s: measured
 	// 6 kbit/s at 50.
-	besides    = 6_000
+	besides    = 4_000
 	fullMargin = 0.955
 	fecOn      = 0.01
 	fecKept    = 0.3 // of the loss that a class began at may it fall to

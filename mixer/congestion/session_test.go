@@ -198,7 +198,7 @@ func run(w weak, seed uint64) figures {
 		s.link.Carries(w.carries, moment(-time.Second))
 	}
 	if w.hint {
-		s.link.Hint(w.down.delay + w.up.delay + 40*time.Millisecond)
+		s.link.Hint(w.down.delay+w.up.delay+40*time.Millisecond, moment(0))
 	}
 	for left := w.chatter; left > 0; left -= 1200 {
 		w.up.pass(min(left, 1200), 0)

@@ -394,7 +394,7 @@ func TestCarries(t *testing.T) {
 	}
 	tr.Carries("r", "a", 50_000)
 	now := time.Now()
-	s.flow.link.Hint(time.Second)
+	s.flow.link.Hint(time.Second, now)
 	s.flow.begin(now)
 	s.flow.step(now)
 	if e := s.flow.estimate; !e.Known || e.Rate < 45_000 || e.Rate > 50_000 {

@@ -19,7 +19,7 @@ func (s *sink) begin(now time.Time) (fit mixer.Fit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flow != nil {
-		s.flow.link.Hint(trip)
+		s.flow.link.Hint(trip, now)
 		fit = s.flow.begin(now)
 	}
 	return fit

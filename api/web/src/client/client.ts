@@ -9,7 +9,7 @@ import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
 import { received, Sampler, type Quality } from "./stats.ts";
 import { soundOnly, type Ask, type Place } from "./types.ts";
-import { allowance, far, slow, Uplink, uploaded, waited, within, type Voice, type Wait } from "./uplink.ts";
+import { allowance, far, fast, slow, Uplink, uploaded, waited, within, type Voice, type Wait } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
 /** Before the server has asked for anything. */
@@ -220,8 +220,8 @@ export class Client {
     await whip.connect((bytes, took) => {
       const rate = uploaded(bytes, took, this.roundTrip);
       this.uplink.begin(rate);
-      // The way down is as good, or better.
-      if (Number.isFinite(rate) && this.roundTrip.ms >= far) this.control?.send({ type: "link", down: Math.round(rate) });
+      // The way down is as good, or better. The server waits for this word, whatever it is.
+      if (this.roundTrip.ms >= far) this.control?.send({ type: "link", down: Math.round(Math.min(rate, fast)) });
       this.voice = this.uplink.sending.sound;
       if (this.uplink.paused) this.announce();
       return this.uplink.sending;

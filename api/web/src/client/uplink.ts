@@ -254,8 +254,11 @@ export function uploaded(bytes: number, took: Wait, trip: Wait): number {
   return sending < (took.exact && trip.exact ? quick : 500) ? Infinity : ((framed * bytes + headed) * 8000) / sending;
 }
 
-/** There and back, ms, from which on the server is told of a thin way: nearer it finds out as soon by itself. */
+/** There and back, ms, from which on the server is told, and waits for it, whether the way is thin: nearer it finds out as soon by itself. */
 export const far = 250;
+
+/** What is said where nothing was found that is thin, bit/s. */
+export const fast = 100_000_000;
 
 /** What was waited for the answer, which is here, to a request that began then; by our own clock it took so many ms. */
 export function waited(url: string, began: number, clock: number): Wait {
