@@ -55,7 +55,12 @@ func TestRecordedByItself(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		state(mixer.RecordingRuns, 1, "with one who came back")
 		leave()
-		time.Sleep(40 * time.Second)
+		for range 4 { // changes that are nobody's who sends
+			time.Sleep(10 * time.Second)
+			if err := s.rooms.SetCalls("b", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 		state(mixer.RecordingDone, 1, "empty for 40 s")
 		come()
 		time.Sleep(3 * time.Second)

@@ -38,7 +38,7 @@ func (r *Recorder) Auto(room string, spec mixer.RecordingSpec) {
 }
 
 func (r *Recorder) attend(ctx context.Context, room string, spec mixer.RecordingSpec, states <-chan mixer.State) {
-	id := ""
+	id, empty := "", false
 	linger := time.NewTimer(time.Hour)
 	linger.Stop()
 	defer linger.Stop()
@@ -61,9 +61,10 @@ func (r *Recorder) attend(ctx context.Context, room string, spec mixer.Recording
 				id = rec.ID
 			case busy:
 				linger.Stop()
-			case id != "":
+			case id != "" && !empty: // and not again with each change among who only looks on
 				linger.Reset(autoLinger)
 			}
+			empty = !busy
 		case <-linger.C:
 			if s := r.session(room, id); s != nil {
 				_ = s.do(func() error { s.stop("nobody is in the room"); return nil })
