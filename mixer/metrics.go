@@ -21,6 +21,16 @@ type metrics struct {
 
 	mu   sync.Mutex
 	gone counts // of tiers and publications that have ended
+	told map[string]float64
+}
+
+// rise keeps a total from falling: what ends between the reading of gone and that
+// of its room is in neither, and Prometheus would take that for a restart.
+func (m *metrics) rise(name string, total float64) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told[name] = max(m.told[name], total)
+	return m.told[name]
 }
 
 // lateness is a histogram whose mean the budget can follow.
@@ -51,6 +61,7 @@ func newMetrics() *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return &metrics{
+		told: map[string]float64{},
 		soundLate: lateness{Histogram: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "mixdown_sound_tick_late_seconds", Help: "How late the sound clocks' ticks began.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2},
@@ -141,7 +152,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 		{"mixdown_units_bad_total", "Access units that no decoder took.", float64(sum.unitErrors)},
 		{"mixdown_units_lost_total", "Holes in senders' streams that were not repaired.", float64(sum.lost)},
 	} {
-		count(out, c.name, c.help, c.value)
+		count(out, c.name, c.help, s.metrics.rise(c.name, c.value))
 	}
 }
 

@@ -58,3 +58,16 @@ func TestMetrics(t *testing.T) {
 		}
 	})
 }
+
+// TestTotalsDoNotFall: what ended while they were added up is missing once.
+func TestTotalsDoNotFall(t *testing.T) {
+	m := newMetrics()
+	for _, c := range []struct {
+		name      string
+		sum, want float64
+	}{{"a", 5, 5}, {"b", 1, 1}, {"a", 3, 5}, {"a", 7, 7}} {
+		if got := m.rise(c.name, c.sum); got != c.want {
+			t.Errorf("%s of %v is told as %v, want %v", c.name, c.sum, got, c.want)
+		}
+	}
+}
