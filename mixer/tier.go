@@ -90,7 +90,7 @@ func (t *Tier) stop() {
 func (t *Tier) requestKey(hold time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	due := t.lastKey.Add(hold)
+	due := t.lastKey.Add(max(hold, 1)) // no keyframe yet and no hold would be the zero time
 	if t.keyDue.IsZero() || due.Before(t.keyDue) {
 		t.keyDue = due
 	}

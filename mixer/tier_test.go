@@ -9,6 +9,17 @@ import (
 	"time"
 )
 
+// TestKeyframeAtOnce: what is asked for before the first keyframe, and at once, is
+// not forgotten.
+func TestKeyframeAtOnce(t *testing.T) {
+	var tier Tier
+	tier.requestKey(time.Second)
+	tier.requestKey(0)
+	if !tier.keyWanted(time.Now()) {
+		t.Error("the request is gone")
+	}
+}
+
 func keyframes(t *testing.T, s *Server) (n uint64) {
 	t.Helper()
 	r, err := s.room("a")
