@@ -312,7 +312,7 @@ const restingFPS = 5
 // housekeep does what no message starts.
 func (r *Room) housekeep(now time.Time) {
 	r.prune(now)
-	r.arrangeUsed()
+	r.forgetCanvases()
 	r.followSpeaker(now)
 	if r.restSenders(now) {
 		r.watchSenders(r.publishers())
@@ -324,8 +324,8 @@ func (r *Room) housekeep(now time.Time) {
 	}
 }
 
-// arrangeUsed forgets canvases whose last tier was closed.
-func (r *Room) arrangeUsed() {
+// forgetCanvases forgets those whose last tier was closed.
+func (r *Room) forgetCanvases() {
 	for key := range r.canvases {
 		if key != gallery && !r.drawn(key) {
 			delete(r.canvases, key)
