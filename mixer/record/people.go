@@ -114,7 +114,7 @@ func (p *people) codecOf(m mixer.Member) string {
 		return ""
 	}
 	seen := probe{make(chan string, 1)}
-	stop, err := p.session.rec.cfg.Rooms.Tap(p.session.info.Room, m.ID, seen)
+	stop, err := p.session.rec.cfg.Rooms.Tap(p.session.room, m.ID, seen)
 	if err != nil {
 		return ""
 	}
@@ -170,7 +170,7 @@ func (p *people) begin(m mixer.Member) {
 		}
 	}
 	r.film = output.New(cfg)
-	stop, err := s.rec.cfg.Rooms.Tap(s.info.Room, m.ID, r)
+	stop, err := s.rec.cfg.Rooms.Tap(s.room, m.ID, r)
 	if err != nil {
 		return // has left
 	}
@@ -179,7 +179,7 @@ func (p *people) begin(m mixer.Member) {
 	go func() {
 		defer close(r.done)
 		if err := r.film.Run(); err != nil {
-			s.rec.log.Error("participant's file failed", "room", s.info.Room, "recording", s.info.ID, "participant", m.ID, "error", err)
+			s.rec.log.Error("participant's file failed", "room", s.room, "recording", s.id, "participant", m.ID, "error", err)
 		}
 	}()
 }

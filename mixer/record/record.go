@@ -191,12 +191,13 @@ func (r *Recorder) Start(ctx context.Context, room, by string, spec mixer.Record
 	if err == nil && left < r.cfg.MinFree {
 		return mixer.Recording{}, fmt.Errorf("%d MB are free, recordings leave %d MB alone: %w", left>>20, r.cfg.MinFree>>20, mixer.ErrNoSpace)
 	}
+	id := newID(r.now())
 	s := &session{
-		rec: r, format: format, spec: spec,
+		rec: r, room: room, id: id, format: format, spec: spec,
 		inbox: make(chan func()), done: make(chan struct{}), files: map[string]*file{},
-		info: mixer.Recording{ID: newID(r.now()), Room: room, By: by, State: mixer.RecordingRuns, Spec: spec, Started: r.now(), Stored: "local"},
+		info: mixer.Recording{ID: id, Room: room, By: by, State: mixer.RecordingRuns, Spec: spec, Started: r.now(), Stored: "local"},
 	}
-	if s.dir, err = place(room, s.info.ID); err != nil {
+	if s.dir, err = place(room, s.id); err != nil {
 		return mixer.Recording{}, err
 	}
 	cfg := output.Config{
@@ -230,7 +231,7 @@ func (r *Recorder) begin(s *session) error {
 	case r.cfg.Most > 0 && len(r.live) >= r.cfg.Most:
 		return fmt.Errorf("%d recordings are running, which is all there may be: %w", len(r.live), mixer.ErrBusy)
 	}
-	states, err := r.cfg.Rooms.Watch(s.ctx, s.info.Room)
+	states, err := r.cfg.Rooms.Watch(s.ctx, s.room)
 	if err != nil {
 		return err
 	}
@@ -238,20 +239,20 @@ func (r *Recorder) begin(s *session) error {
 		return err
 	}
 	if s.timeline, err = newTimeline(r.root, s.dir, cmp.Or(s.spec.Layout, mixer.Layouts()[0])); err != nil {
-		return err
+		return errors.Join(err, r.root.RemoveAll(s.dir))
 	}
-	if err := r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640); err != nil {
-		s.timeline.out.Close()
-		return err
+	err = r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640)
+	if err == nil {
+		err = s.join()
 	}
-	if err := s.join(); err != nil {
+	if err != nil {
 		s.timeline.out.Close()
 		return errors.Join(err, r.root.RemoveAll(s.dir))
 	}
 	if s.spec.Participants {
 		s.people = newPeople(s)
 	}
-	r.live[s.info.ID] = s
+	r.live[s.id] = s
 	r.count.started++
 	s.posted.Go(func() {
 		s.save()
@@ -268,7 +269,7 @@ func (r *Recorder) begin(s *session) error {
 func (r *Recorder) ended(s *session, final mixer.Recording) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.live, s.info.ID)
+	delete(r.live, s.id)
 	r.count.dropped += final.Dropped
 	if final.State == mixer.RecordingFailed {
 		r.count.failed++
@@ -280,7 +281,7 @@ func (r *Recorder) ended(s *session, final mixer.Recording) {
 func (r *Recorder) session(room, id string) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.live[id]; s != nil && s.info.Room == room {
+	if s := r.live[id]; s != nil && s.room == room {
 		return s
 	}
 	return nil

@@ -28,6 +28,8 @@ const (
 // mu guards; requests come to it as functions.
 type session struct {
 	rec    *Recorder
+	room   string // as in info, and never changed
+	id     string // too
 	format format
 	film   *output.Film
 	spec   mixer.RecordingSpec
@@ -79,7 +81,7 @@ func (s *session) set(state mixer.RecordingState, reason, event string) {
 
 func (s *session) save() {
 	if err := save(s.rec.root, s.describe()); err != nil {
-		s.rec.log.Error("recording's state not saved", "room", s.info.Room, "recording", s.info.ID, "error", err)
+		s.rec.log.Error("recording's state not saved", "room", s.room, "recording", s.id, "error", err)
 	}
 }
 
@@ -101,7 +103,7 @@ func (s *session) open(n int, tracks []codec.Track) (codec.Muxer, error) {
 	s.timeline.add(Moment{At: s.film.Counts().Length.Seconds(), Wall: s.rec.now(), Event: eventFile, File: name})
 	tags := map[string]string{"title": s.spec.Title, "creation_time": s.info.Started.UTC().Format(time.RFC3339)}
 	if s.spec.Title == "" {
-		tags["title"] = s.info.Room
+		tags["title"] = s.room
 	}
 	mux, err := s.rec.cfg.NewMuxer(f, codec.MuxConfig{Format: s.format.muxer, Options: s.format.options, Tags: tags, Tracks: tracks})
 	if err != nil {
@@ -188,13 +190,13 @@ func (s *session) closed(n int, p output.Part, err error) {
 
 // join brings the film into the room.
 func (s *session) join() error {
-	who := mixer.Identity{ID: "recorder-" + s.info.ID, Name: "recorder", Role: mixer.Recorder}
+	who := mixer.Identity{ID: "recorder-" + s.id, Name: "recorder", Role: mixer.Recorder}
 	var want mixer.Want
 	if s.format.video != nil {
 		want.Programme = &mixer.TierSpec{Width: s.spec.Width, Height: s.spec.Height, FPS: s.spec.FPS, Bitrate: s.spec.Bitrate, GOP: gop,
 			Layout: s.spec.Layout, Nameless: !*s.spec.Names}
 	}
-	sub, err := s.rec.cfg.Rooms.Subscribe(s.ctx, s.info.Room, who, s.film, want)
+	sub, err := s.rec.cfg.Rooms.Subscribe(s.ctx, s.room, who, s.film, want)
 	if err != nil {
 		return err
 	}
@@ -248,13 +250,13 @@ func (s *session) do(fn func() error) (err error) {
 		<-ran
 		return err
 	case <-s.done:
-		return fmt.Errorf("recording %q has ended: %w", s.info.ID, mixer.ErrState)
+		return fmt.Errorf("recording %q has ended: %w", s.id, mixer.ErrState)
 	}
 }
 
 func (s *session) pause(reason string) error {
 	if s.sub == nil {
-		return fmt.Errorf("recording %q is paused already: %w", s.info.ID, mixer.ErrState)
+		return fmt.Errorf("recording %q is paused already: %w", s.id, mixer.ErrState)
 	}
 	at := max(0, s.film.At(s.rec.now()))
 	s.leave()
@@ -269,7 +271,7 @@ func (s *session) pause(reason string) error {
 
 func (s *session) resume() error {
 	if s.sub != nil {
-		return fmt.Errorf("recording %q is not paused: %w", s.info.ID, mixer.ErrState)
+		return fmt.Errorf("recording %q is not paused: %w", s.id, mixer.ErrState)
 	}
 	if left, err := free(s.rec.cfg.Dir); err == nil && left < s.rec.cfg.MinFree {
 		return fmt.Errorf("%d MB are free, recordings leave %d MB alone: %w", left>>20, s.rec.cfg.MinFree>>20, mixer.ErrNoSpace)
@@ -333,7 +335,7 @@ func (s *session) finish(err error) {
 	state := mixer.RecordingDone
 	if err != nil {
 		state, reason = mixer.RecordingFailed, err.Error()
-		s.rec.log.Error("recording failed", "room", s.info.Room, "recording", s.info.ID, "error", err)
+		s.rec.log.Error("recording failed", "room", s.room, "recording", s.id, "error", err)
 	}
 	s.mu.Lock()
 	s.info.Ended = s.rec.now()
@@ -361,7 +363,7 @@ func (s *session) poster() {
 		return
 	case <-time.After(posterAfter):
 	}
-	img, err := s.rec.cfg.Rooms.Snapshot(s.ctx, s.info.Room)
+	img, err := s.rec.cfg.Rooms.Snapshot(s.ctx, s.room)
 	if err != nil {
 		return // it is an ornament
 	}
