@@ -397,7 +397,7 @@ func (c Config) Validate() error {
 	}
 	c.Recordings.validate(bad)
 	if _, err := outside.Parse(c.Webhooks.Allow); err != nil {
-		bad("webhooks.allow: %w", err)
+		bad("webhooks.allow%w", err)
 	}
 	if len(c.Webhooks.URLs) > 0 && c.Webhooks.Secret == "" {
 		bad("webhooks.secret: is needed to sign with; make one with: echo whsec_$(openssl rand -base64 24)")

@@ -114,7 +114,7 @@ func startRecordings(cfg Config, rooms *mixer.Server, codecs codec.Set, tell fun
 func startWebhooks(cfg Config, log *slog.Logger) (*webhook.Sender, error) {
 	rules, err := outside.Parse(cfg.Webhooks.Allow)
 	if err != nil {
-		return nil, fmt.Errorf("webhooks.allow: %w", err)
+		return nil, fmt.Errorf("webhooks.allow%w", err)
 	}
 	hooks, err := webhook.New(webhook.Config{URLs: cfg.Webhooks.URLs, Secret: cfg.Webhooks.Secret, Rules: rules, Folder: filepath.Join(cfg.DataDir, "webhooks"), Log: log})
 	if err != nil {
