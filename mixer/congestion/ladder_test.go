@@ -23,12 +23,12 @@ func defaultRungs(layers []float64) Rungs {
 			tier("270p", 15, 150_000, 800),
 			tier("240p", 10, 75_000, 560),
 			tier("180p", 6, 38_000, 400),
-			tier("slides", 1.5, 12_000, 200),
+			tier("slides", 1.5, 11_000, 200),
 		},
 		Tones: []Tone{
 			{32_000, 20 * time.Millisecond},
-			{24_000, 40 * time.Millisecond},
-			{20_000, 60 * time.Millisecond},
+			{20_000, 40 * time.Millisecond},
+			{12_000, 40 * time.Millisecond},
 			{11_000, 60 * time.Millisecond},
 		},
 		FECLoss: []float64{0, 0.1, 0.2},
@@ -53,7 +53,7 @@ func TestRungs(t *testing.T) {
 		tone time.Duration
 	}{
 		{2_500_000, "720p", 20 * ms}, {1_000_000, "540p", 20 * ms}, {500_000, "360p", 20 * ms},
-		{290_000, "270p", 20 * ms}, {95_000, "180p", 40 * ms}, {86_000, "180p", 60 * ms}, {47_000, "slides", 60 * ms},
+		{290_000, "270p", 20 * ms}, {95_000, "180p", 40 * ms}, {86_000, "180p", 40 * ms}, {47_000, "slides", 40 * ms}, {43_000, "slides", 60 * ms},
 		{29_000, "none", 60 * ms}, {10_000, "none", 60 * ms},
 	} {
 		l := NewLadder(defaultRungs(nil))
