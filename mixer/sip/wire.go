@@ -20,6 +20,7 @@ const (
 	firstMessage = 10 * time.Second // a connection that says nothing for so long is closed
 	nextMessage  = time.Hour        // between two; a call is refreshed more often
 	writeTimeout = 10 * time.Second
+	acceptPause  = 50 * time.Millisecond
 )
 
 // datagrams is a UDP socket with the door in front of it: sipgo reads what
@@ -77,12 +78,17 @@ type streams struct {
 	bound   *crowd
 }
 
-// Accept returns the next connection that there is a place for.
+// Accept returns the next connection that there is a place for. sipgo serves no
+// more after an error, so all but closing is survived.
 func (l *streams) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, err
+		}
+		if err != nil {
+			time.Sleep(acceptPause) // out of file descriptors
+			continue
 		}
 		if c, ok := l.bound.take(conn); ok {
 			return &stream{Conn: c, network: l.network, door: l.door, frames: &frames{r: bufio.NewReaderSize(c, 8<<10), conn: c}}, nil
