@@ -91,7 +91,7 @@ func New(cfg Config, rooms Rooms, legs Legs, browsers Signaler, log *slog.Logger
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	if err := e.open(); err != nil {
 		e.shut()
-		return nil, err
+		return nil, errors.Join(err, e.records.close())
 	}
 	e.serve()
 	return e, nil
@@ -190,19 +190,30 @@ func (e *Endpoint) serve() {
 	layer := e.ua.TransportLayer()
 	if e.socket != nil {
 		ready := make(chan struct{})
-		e.wg.Go(func() { _ = layer.ServeUDP(&datagrams{e.socket, e.door, sync.OnceFunc(func() { close(ready) })}) })
+		e.until("UDP", func() error {
+			return layer.ServeUDP(&datagrams{e.socket, e.door, sync.OnceFunc(func() { close(ready) })})
+		})
 		<-ready // a call of ours before would look for another socket
-		e.wg.Go(func() { _ = layer.ServeTCP(&streams{e.stream, "TCP", e.door, e.crowd}) })
+		e.until("TCP", func() error { return layer.ServeTCP(&streams{e.stream, "TCP", e.door, e.crowd}) })
 	}
 	if e.secure != nil {
-		e.wg.Go(func() { _ = layer.ServeTLS(&streams{e.secure, "TLS", e.door, e.crowd}) })
+		e.until("TLS", func() error { return layer.ServeTLS(&streams{e.secure, "TLS", e.door, e.crowd}) })
 	}
-	e.wg.Go(func() { _ = layer.ServeTCP(e.web) })
+	e.until("WebSocket", func() error { return layer.ServeTCP(e.web) })
 	e.wg.Go(e.sweep)
 	if e.cfg.Registrar != nil {
 		e.binding = newBinding(e)
 		e.wg.Go(e.binding.run)
 	}
+}
+
+// until serves until Close. A transport that ends before is deaf, and says so.
+func (e *Endpoint) until(network string, serve func() error) {
+	e.wg.Go(func() {
+		if err := serve(); e.ctx.Err() == nil {
+			e.log.Error("SIP is not served any more", "transport", network, "error", err)
+		}
+	})
 }
 
 // sweep forgets calls that are over.
