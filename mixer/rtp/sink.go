@@ -24,14 +24,20 @@ type sink struct {
 	leg *Leg
 
 	mu       sync.Mutex
-	pictures [][]*mixer.Packet
-	from     any // the seat that the pictures come from
+	pictures []picture
+	from     any // the seat that the newest picture taken comes from
 	sounds   []sound
 	repeats  []uint16
 	stream   uint32 // encoder of the newest picture taken
 	needKey  bool
 	prompt   bool // the room's sound waits
 	kick     chan struct{}
+}
+
+// picture is its packets, and the seat that they come from.
+type picture struct {
+	packets []*mixer.Packet
+	from    any
 }
 
 // sound is one packet of it, and where it comes from.
@@ -51,12 +57,12 @@ func (s *sink) rouse() {
 
 // video queues a room's picture. One that does not fit is dropped whole, with
 // all up to the next keyframe.
-func (s *sink) video(from any, picture []*mixer.Packet) {
-	if len(picture) == 0 {
+func (s *sink) video(from any, packets []*mixer.Packet) {
+	if len(packets) == 0 {
 		return
 	}
 	s.mu.Lock()
-	first := picture[0]
+	first := packets[0]
 	if s.from != from || s.stream != first.Stream {
 		s.needKey = s.needKey || !first.Keyframe
 		s.from, s.stream = from, first.Stream
@@ -72,7 +78,7 @@ func (s *sink) video(from any, picture []*mixer.Packet) {
 		s.needKey, ask = true, true
 	default:
 		s.needKey = false
-		s.pictures = append(s.pictures, picture)
+		s.pictures = append(s.pictures, picture{packets, from})
 		s.rouse()
 	}
 	s.mu.Unlock()
@@ -117,16 +123,15 @@ func (s *sink) run() {
 	defer pause.Stop()
 	var sounds []sound
 	var repeats []uint16
-	var picture []*mixer.Packet
-	var from any
+	var shown picture // what is left of it
 	for {
 		s.mu.Lock()
 		sounds, s.sounds = s.sounds, sounds[:0]
 		repeats, s.repeats = s.repeats, repeats[:0]
-		if len(picture) == 0 && len(s.pictures) > 0 {
-			picture, from = s.pictures[0], s.from
+		if len(shown.packets) == 0 && len(s.pictures) > 0 {
+			shown = s.pictures[0]
 			n := copy(s.pictures, s.pictures[1:])
-			s.pictures[n] = nil
+			s.pictures[n] = picture{}
 			s.pictures = s.pictures[:n]
 		}
 		s.mu.Unlock()
@@ -135,11 +140,11 @@ func (s *sink) run() {
 			s.leg.write(codec.Audio, q.packet, q.origin)
 		}
 		s.leg.writeAgain(repeats)
-		n := min(burst, len(picture))
-		for _, p := range picture[:n] {
-			s.leg.write(codec.Video, p, from)
+		n := min(burst, len(shown.packets))
+		for _, p := range shown.packets[:n] {
+			s.leg.write(codec.Video, p, shown.from)
 		}
-		picture = picture[n:]
+		shown.packets = shown.packets[n:]
 		if n > 0 {
 			pause.Reset(burstPause)
 		}
