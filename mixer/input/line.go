@@ -37,7 +37,6 @@ type line struct {
 	ended   bool // nothing more will be pushed
 	volume  float64
 	stalls  uint64
-	skipped time.Duration // left out to keep up with what is live
 }
 
 func newLine(channels int, sounds bool, prebuf time.Duration, volume float64) *line {
@@ -144,7 +143,6 @@ func (l *line) catchUp(keep time.Duration) {
 	if off := l.length(len(l.ring)) - keep; off > 0 {
 		l.drop(l.samples(off))
 		l.anchor = l.anchor.Add(-off)
-		l.skipped += off
 	}
 }
 
@@ -231,10 +229,11 @@ func (l *line) drained() bool {
 	return l.ended && len(l.ring) == 0
 }
 
-func (l *line) counts() (stalls uint64, skipped time.Duration) {
+// stalled is how often the line stood because what was to be played had not come.
+func (l *line) stalled() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.stalls, l.skipped
+	return l.stalls
 }
 
 // Pull implements mixer.Voice.

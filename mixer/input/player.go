@@ -215,6 +215,9 @@ func (p *player) play(o *opened) error {
 		if r.sound != nil {
 			r.sound.Close()
 		}
+		if bad := r.bad(); bad > 0 {
+			p.log.Warn("input had packets that could not be decoded", "packets", bad)
+		}
 	}()
 	if info.Sound != "" {
 		if r.sound, err = o.NewSound(codec.AudioFormat{Rate: soundRate, Channels: p.in.cfg.Channels}); err != nil {
@@ -241,8 +244,7 @@ func (p *player) play(o *opened) error {
 	err = r.run(ctx)
 	p.mu.Lock()
 	p.state.Position = p.position().Seconds()
-	stalls, _ := l.counts()
-	p.stalls += stalls
+	p.stalls += l.stalled()
 	if r.screen != nil {
 		p.dropped += r.screen.dropped()
 	}
@@ -313,8 +315,7 @@ func (p *player) snapshot() mixer.InputState {
 	st.Loop, st.Volume, st.Reconnects, st.Repetitions = p.loop, p.volume, p.reconnects, p.rounds
 	st.Stalls, st.Dropped = p.stalls, p.dropped
 	if p.line != nil {
-		stalls, _ := p.line.counts()
-		st.Stalls += stalls
+		st.Stalls += p.line.stalled()
 	}
 	if p.screen != nil {
 		st.Dropped += p.screen.dropped()

@@ -27,7 +27,15 @@ type reel struct {
 	from   time.Duration // sound before it is not played: of a seek
 	last   [3]time.Duration
 	end    time.Duration // of what was read, on the line
-	errors int
+	errors uint64        // packets of sound that could not be decoded
+}
+
+// bad is how many packets could not be decoded. The screen has ended.
+func (r *reel) bad() uint64 {
+	if r.screen != nil {
+		return r.errors + r.screen.errors
+	}
+	return r.errors
 }
 
 // run reads to the end, and stays until all of it was played. io.EOF is that.

@@ -49,7 +49,7 @@ type screen struct {
 	skip   bool          // until the next keyframe: nobody looks
 	key    time.Duration // of the newest keyframe
 	spent  time.Duration // of computing, since a picture was handed over
-	errors uint64
+	errors uint64        // packets that could not be decoded
 }
 
 // item is a packet, or with none the end of what can be decoded together.
