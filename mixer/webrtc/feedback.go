@@ -20,22 +20,6 @@ func (s *sink) ask(now time.Time) {
 	}
 }
 
-// On a thin link what is not media goes right after a packet of sound and is through
-// before the next, which would wait 20 ms behind it otherwise, and the browser would hold all back for that.
-const (
-	gapBelow = 60_000                 // bit/s
-	gapLong  = 25 * time.Millisecond  // after a packet
-	gapLater = 150 * time.Millisecond // without one there is nobody to wait for
-)
-
-// gap reports whether something that waits since then may go out now.
-func (s *sink) gap(now, since time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.flow
-	return f == nil || !f.governs || !f.estimate.Known || f.estimate.Rate >= gapBelow || now.Sub(s.spoke) < gapLong || now.Sub(since) >= gapLater
-}
-
 // begun is how many streams have sent anything.
 func (s *sink) begun() (n int) {
 	for _, o := range []*outgoing{s.audio, s.video} {

@@ -187,7 +187,7 @@ func (p *pacer) report(now time.Time) {
 		if s.flow != nil {
 			flows = append(flows, s)
 		}
-		if !now.Before(s.reportDue) && s.gap(now, s.reportDue) {
+		if !now.Before(s.reportDue) {
 			s.reportDue = now.Add(reportEvery)
 			due = append(due, s)
 		}

@@ -39,12 +39,11 @@ type sink struct {
 	mu        sync.Mutex // nothing but the pacer's is taken while it is held
 	flow      *flow      // nil: all goes out in bursts
 	sub       Subscription
-	left      bool      // the peer has closed
-	held      bool      // the client takes nothing for now
-	missed    bool      // it did so, and no keyframe has come since
-	spoke     time.Time // when a packet of sound went out last
-	speaks    bool      // stands in the pacer's line with sound, repeats, or a question
-	shows     bool      // and with pictures
+	left      bool // the peer has closed
+	held      bool // the client takes nothing for now
+	missed    bool // it did so, and no keyframe has come since
+	speaks    bool // stands in the pacer's line with sound, repeats, or a question
+	shows     bool // and with pictures
 	pictures  [maxPictures][]*mixer.Packet
 	head, n   int
 	current   int // packets of the first picture that are written
@@ -209,7 +208,6 @@ func (s *sink) nextSound(now time.Time) (sound *mixer.Packet, seqs []uint16) {
 		s.shead = (s.shead + 1) % maxSounds
 		s.sn--
 		s.flowSound(sound, now)
-		s.spoke = now
 		return sound, nil
 	}
 	if len(s.nacks) > 0 && !s.left {

@@ -13,8 +13,6 @@ func (s *source) run(done <-chan struct{}) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	var l loop
-	var waits []rtcp.Packet
-	var since time.Time
 	for {
 		select {
 		case <-done:
@@ -22,14 +20,7 @@ func (s *source) run(done <-chan struct{}) {
 		case <-tick.C:
 		case <-s.kick:
 		}
-		now := time.Now()
-		if len(waits) == 0 {
-			since = now
-		}
-		if waits = append(waits, s.step(&l, now)...); s.peer.sink == nil || s.peer.sink.gap(now, since) {
-			s.peer.writeRTCP(waits)
-			waits = nil
-		}
+		s.peer.writeRTCP(s.step(&l, time.Now()))
 	}
 }
 
