@@ -52,6 +52,20 @@ func WrapFrame(free func()) *Frame {
 	return f
 }
 
+// Check says what keeps f from being read as a picture of width x height: it is of
+// another size, or its planes end before their last sample. C code reads them by
+// their strides and sees no ends.
+func (f *Frame) Check(width, height int) error {
+	if f.Width != width || f.Height != height {
+		return fmt.Errorf("frame is %dx%d, must be %dx%d", f.Width, f.Height, width, height)
+	}
+	if len(f.Y) < f.YStride*(f.Height-1)+f.Width || f.YStride < f.Width || f.UVStride < f.Width/2 ||
+		min(len(f.U), len(f.V)) < f.UVStride*(f.Height/2-1)+f.Width/2 {
+		return fmt.Errorf("planes are too short for %dx%d", f.Width, f.Height)
+	}
+	return nil
+}
+
 // Fill paints the whole frame in one colour.
 func (f *Frame) Fill(y, u, v byte) {
 	fill(f.Y, y)

@@ -115,12 +115,8 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if e.c == nil {
 		return codec.Unit{}, errors.New("encode AV1: used after Close")
 	}
-	if f.Width != e.width || f.Height != e.height {
-		return codec.Unit{}, fmt.Errorf("encode AV1: frame is %dx%d, the encoder's are %dx%d", f.Width, f.Height, e.width, e.height)
-	}
-	if len(f.Y) < f.YStride*(f.Height-1)+f.Width || f.YStride < f.Width || f.UVStride < f.Width/2 ||
-		min(len(f.U), len(f.V)) < f.UVStride*(f.Height/2-1)+f.Width/2 {
-		return codec.Unit{}, fmt.Errorf("encode AV1: planes are too short for %dx%d", f.Width, f.Height)
+	if err := f.Check(e.width, e.height); err != nil {
+		return codec.Unit{}, fmt.Errorf("encode AV1: %w", err)
 	}
 	ticks := int64(pts) * (clock / 10000) / int64(time.Second/10000)
 	if ticks <= e.lastPTS {
