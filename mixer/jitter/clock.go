@@ -13,21 +13,8 @@ import (
 )
 
 // ntpEpoch is the Unix time of 1900-01-01, where NTP's first era begins, in
-// seconds. An era has 2^32 of them (RFC 5905, section 6).
-const (
-	ntpEpoch = -2208988800
-	ntpEra   = 1 << 32
-)
-
-// ToTime returns the time of an NTP timestamp as sender reports carry it.
-// Seconds with the highest bit clear are after 2036 (RFC 4330, section 3).
-func ToTime(ntp uint64) time.Time {
-	sec := int64(ntp >> 32)
-	if sec&(1<<31) == 0 {
-		sec += ntpEra
-	}
-	return time.Unix(sec+ntpEpoch, int64(ntpFraction(ntp&0xffffffff)))
-}
+// seconds (RFC 5905, section 6).
+const ntpEpoch = -2208988800
 
 // ToNTP returns the NTP timestamp of t, without its era.
 func ToNTP(t time.Time) uint64 {
