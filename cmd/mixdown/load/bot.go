@@ -153,16 +153,7 @@ func (b *Bot) session(ctx context.Context) (err error) {
 		tasks.Wait()
 	}()
 
-	connected := make(chan struct{})
-	var once sync.Once
-	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		switch s {
-		case webrtc.PeerConnectionStateConnected:
-			once.Do(func() { close(connected) })
-		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			end(fmt.Errorf("connection %s", s))
-		}
-	})
+	connected := follow(pc, end)
 	b.Video.Restart()
 	b.Audio.Restart()
 	var offered time.Time // set before the answer, hence before any track
@@ -289,6 +280,22 @@ func drain(r interface {
 			return
 		}
 	}
+}
+
+// follow ends a session whose connection fails or closes. connected is closed when
+// it stands for the first time.
+func follow(pc *webrtc.PeerConnection, end context.CancelCauseFunc) (connected chan struct{}) {
+	connected = make(chan struct{})
+	up := sync.OnceFunc(func() { close(connected) })
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		switch s {
+		case webrtc.PeerConnectionStateConnected:
+			up()
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			end(fmt.Errorf("connection %s", s))
+		}
+	})
+	return connected
 }
 
 // gather returns an offer with all its candidates: nothing is trickled.

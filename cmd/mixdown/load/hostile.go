@@ -154,16 +154,7 @@ func (h *Hostile) session(ctx context.Context) error {
 		_ = pc.GracefulClose()
 		tasks.Wait()
 	}()
-	connected := make(chan struct{})
-	var once sync.Once
-	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		switch s {
-		case webrtc.PeerConnectionStateConnected:
-			once.Do(func() { close(connected) })
-		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			end(fmt.Errorf("connection %s", s))
-		}
-	})
+	connected := follow(pc, end)
 	a := &attack{
 		pc: pc, tap: tap, codecs: h.codecs, packets: &h.packets, media: &h.media,
 		video: newRawTrack(webrtc.RTPCodecTypeVideo), audio: newRawTrack(webrtc.RTPCodecTypeAudio),
