@@ -363,19 +363,26 @@ func TestFallsAmid(t *testing.T) {
 	}
 }
 
-// TestLossTest: that nothing is lost while less is sent tells a policer only where that is no chance.
+// TestLossTest: that nothing is lost while less is sent tells a policer only where that is no chance,
+// and as long as it may be, is looked at further.
 func TestLossTest(t *testing.T) {
 	for _, c := range []struct {
 		run     float64 // mean length of a loss, packets
+		lost    []int   // of 100 in each look
 		policed bool
-	}{{1.5, true}, {5, false}} {
+	}{{1, []int{0}, true}, {1.5, []int{0, 0}, true}, {5, []int{0, 0, 0, 0}, true}, {5, []int{0, 0, 15}, false}, {1, []int{12}, false}, {20, []int{0, 0, 0, 0, 0}, false}} {
 		e := NewEstimator(DefaultLimits())
 		e.rate = 400_000
 		l := &e.loss
 		l.begun, l.run, l.inherent = time.Second, c.run, 0.1
 		l.trial.at, l.trial.before, l.trial.loss, l.trial.got = 10*time.Second, 900_000, 0.2, 700_000
-		e.tryLoss(view{n: 100, sent: 300_000}, 10*time.Second+lossTrial)
-		if policed := e.rate < 900_000; policed != c.policed || policed != (l.until > 0) {
+		for i, lost := range c.lost {
+			if l.trial.at == 0 || l.until > 0 {
+				t.Errorf("losses of %v packets: decided after %d looks", c.run, i)
+			}
+			e.tryLoss(view{n: 100, lost: lost, sent: 300_000}, 10*time.Second+lossTrial+time.Duration(i)*lossWindow)
+		}
+		if policed := e.rate < 900_000; policed != c.policed || policed != (l.until > 0) || l.trial.at > 0 {
 			t.Errorf("losses of %v packets: %.0f bit/s, a ceiling of %.0f", c.run, e.rate, l.ceiling)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // beside others that met no queue are the link's own loss, and followed as
 // they come. But a policer drops without a queue too (RFC 2475, section 2.3.3.3); so
 // when that loss becomes much more than was there when little was sent, the
-// rate is cut once for two seconds to see whether less is lost. If not, all is as
+// rate is cut once for some seconds to see whether less is lost. If not, all is as
 // before, and the loss is the link's own.
 type lossModel struct {
 	inherent float64
@@ -27,6 +27,9 @@ type lossModel struct {
 		before float64       // rate
 		loss   float64
 		got    float64 // delivered, bit/s
+		n      int     // packets since, and
+		lost   int     // of them
+		looks  int
 	}
 	ceiling float64       // what a policer was seen to let through
 	until   time.Duration // is not exceeded so long
@@ -72,8 +75,9 @@ const (
 	lossCreep   = 0.08 // over what was put to the test
 	lossPoliced = 30 * time.Second
 	lossCut     = 0.55 // of what was delivered is left for a test
-	lossLess    = 0.2  // of the loss before it may be lost then, where it was not the link's own,
-	lossRuns    = 5.   // of so many runs at least
+	lossLess    = 0.15 // of the loss before it may be lost then, where it was not the link's own,
+	lossRuns    = 16.  // of so many runs at least, which may take
+	lossLooks   = 5
 )
 
 // tryLoss follows the inherent loss while no queue stands.
@@ -98,18 +102,25 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 	case l.trial.at > 0 && now-l.trial.at < lossTrial:
 		return
 	case l.trial.at > 0:
-		// The window lies behind the cut now. That less is lost must be more than chance: losses
-		// in runs are few, and none of them in two seconds is no wonder.
-		runs := float64(v.n) * l.trial.loss / max(l.run, 1)
+		// The window lies behind the cut now, and behind the look before. That less is lost must be
+		// more than chance: losses in runs are few, none of them in two seconds is no wonder, and
+		// what led to a test was more of them than usual.
+		t := &l.trial
+		t.n, t.lost, t.looks = t.n+v.n, t.lost+v.lost, t.looks+1
+		share = float64(t.lost) / float64(t.n)
+		few := float64(t.n)*t.loss/max(l.run, 1) < lossRuns
 		switch {
-		case share > lossLess*l.trial.loss, runs < lossRuns:
-			share = max(share, l.trial.loss/2) // and not forgotten for having paused
+		case share <= lossLess*t.loss && few && t.looks < lossLooks:
+			t.at = now - lossTrial + lossWindow
+			return
+		case share > lossLess*t.loss, few:
+			share = max(share, t.loss/2) // and not forgotten for having paused
 			l.trusted = share
-			e.raise(l.trial.before, now)
+			e.raise(t.before, now)
 		default:
 			// A short probe slips through a policer, so what it finds does not count
 			// for a while.
-			l.ceiling, l.until = l.trial.got, now+lossPoliced
+			l.ceiling, l.until = t.got, now+lossPoliced
 		}
 		l.inherent = share
 		l.trial.at = 0
@@ -119,6 +130,7 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 	case v.sent < e.rate/4: // too little to be the reason
 	case l.excess(v.lost, v.n) > lossSudden, l.inherent > l.trusted+lossCreep+l.chance(l.trusted, v.n)/2 && share > l.trusted+lossCreep:
 		l.trial.at, l.trial.before, l.trial.loss, l.trial.got = now, e.rate, share, v.sent*(1-share)
+		l.trial.n, l.trial.lost, l.trial.looks = 0, 0, 0
 		e.congested = now
 		e.cut(lossCut * l.trial.got)
 		return
