@@ -2,6 +2,7 @@ package codectest
 
 import (
 	"math"
+	"sync"
 
 	"mixdown/codec"
 )
@@ -12,11 +13,12 @@ import (
 func MovingPicture(width, height, i int) *codec.Frame {
 	f := codec.NewFrame(width, height)
 	t := float64(i)
+	bare := wall(width, height)
 	for y := range height {
 		row := f.Y[y*f.YStride:][:width]
-		shadow := 24 * math.Sin(float64(y)/37+t/9)
-		for x := range row {
-			row[x] = clamp(110 + int(shadow) + x*40/width + texture(x, y)/2)
+		shadow := int(24 * math.Sin(float64(y)/37+t/9))
+		for x, v := range bare[y*width:][:width] {
+			row[x] = clamp(shadow + int(v))
 		}
 	}
 	for y := range (height + 1) / 2 {
@@ -34,6 +36,26 @@ func MovingPicture(width, height, i int) *codec.Frame {
 		ball(f, cx, cy, r, n, i)
 	}
 	return f
+}
+
+// walls are those painted so far, by width and height: nothing on one moves, and
+// most of a picture's time went into painting it again.
+var walls sync.Map
+
+// wall returns a wall's brightness without the shadow.
+func wall(width, height int) []int16 {
+	size := [2]int{width, height}
+	if w, ok := walls.Load(size); ok {
+		return w.([]int16)
+	}
+	w := make([]int16, width*height)
+	for y := range height {
+		for x := range width {
+			w[y*width+x] = int16(110 + x*40/width + texture(x, y)/2)
+		}
+	}
+	walls.Store(size, w)
+	return w
 }
 
 // ball paints a disc whose texture turns as it moves.

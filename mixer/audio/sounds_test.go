@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os/exec"
+	"sync"
 	"testing"
 )
 
@@ -15,6 +16,24 @@ import (
 // speech is espeak-ng saying text. gain in dB is relative to a level of active
 // speech of -26 dBov.
 func speech(t testing.TB, voice, text string, gain float64) []int16 {
+	t.Helper()
+	said.Lock()
+	defer said.Unlock()
+	key := [2]string{voice, text}
+	if said.pcm[key] == nil {
+		said.pcm[key] = synthesized(t, voice, text)
+	}
+	return toLevel(said.pcm[key], -26+gain)
+}
+
+// said is what espeak-ng has said so far: several tests hear the same words.
+var said = struct {
+	sync.Mutex
+	pcm map[[2]string][]float64
+}{pcm: make(map[[2]string][]float64)}
+
+// synthesized is what espeak-ng says without silence around it, at its own level.
+func synthesized(t testing.TB, voice, text string) []float64 {
 	t.Helper()
 	wav, err := exec.Command("espeak-ng", "-v", voice, "--stdout", text).Output()
 	if err != nil {
@@ -35,7 +54,7 @@ func speech(t testing.TB, voice, text string, gain float64) []int16 {
 		x := float64(i) * rate / 48000
 		out[i] = between(in, int(x), x-math.Floor(x))
 	}
-	return toLevel(trim(out), -26+gain)
+	return trim(out)
 }
 
 // between is a windowed sinc around in[at].
