@@ -105,7 +105,8 @@ func (p *party) writeRates(c *codec.Codec, docs string) error {
 	}
 	last := tones[len(tones)-1]
 	fmt.Fprintf(&b, "| sound alone | – | – | – | – | %d kb/s |\n", (congestion.Tone{Bitrate: last.Bitrate, Packet: last.Packet}.Wire()+500)/1000)
-	b.WriteString(ratesText)
+	low := tones[len(tones)-2]
+	fmt.Fprintf(&b, ratesText, tones[0].Bitrate/1000, tones[0].Packet.Milliseconds(), low.Bitrate/1000, low.Packet.Milliseconds())
 	for _, t := range ladder {
 		img, err := p.rung(c, t)
 		if err != nil {
@@ -145,7 +146,7 @@ where pictures leave it no room, it goes alone.
 const ratesText = `
 Silent people's tiles are drawn as often as that, in turn, and the speaker's in every picture; newcomers and changed layouts show at once.
 What that brings is in [attention.md](attention.md); the key ` + "`silent`" + ` of a tier sets it. The last column is a rough need, with sound
-of 32 kb/s in packets of 20 ms beside the upper tiers and of 16 kb/s in packets of 60 ms beside the others.
+of %d kb/s in packets of %d ms beside the upper tiers and of %d kb/s in packets of %d ms beside the others.
 
 ## How a client comes to its tier
 
