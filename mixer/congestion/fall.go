@@ -1,7 +1,6 @@
 package congestion
 
 import (
-	"math"
 	"time"
 )
 
@@ -31,9 +30,10 @@ func (e *Estimator) falls(now time.Duration) bool {
 	}
 	e.overused(now)
 	e.queue, e.taken = queue, rate
-	before := e.rate
 	e.cut(max(keep*rate, e.rate*deepFall))
-	e.former, e.lowered = math.Sqrt(before*e.rate), now
+	// Nothing is gone back to once the queue is gone: on a link that did fall that is another one. One
+	// that did not is found out by probes in six seconds.
+	e.former, e.lowered = 0, now
 	e.fallen(now)
 	return true
 }
