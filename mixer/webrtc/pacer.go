@@ -48,8 +48,12 @@ type waiting struct {
 }
 
 func (w *waiting) put(s *sink, at time.Time) {
-	if w.head > 0 && w.head == len(w.sinks) {
-		w.sinks, w.times, w.head = w.sinks[:0], w.times[:0], 0
+	// Where several always wait it is never empty, and must not grow for that.
+	if w.head > 0 && 2*w.head >= len(w.sinks) {
+		n := copy(w.sinks, w.sinks[w.head:])
+		copy(w.times, w.times[w.head:])
+		clear(w.sinks[n:])
+		w.sinks, w.times, w.head = w.sinks[:n], w.times[:n], 0
 	}
 	w.sinks, w.times = append(w.sinks, s), append(w.times, at)
 }
