@@ -76,12 +76,14 @@ func (a *API) roomRoutes() {
 		if _, err := a.cfg.Registry.Create(in.Body.Name, in.Body.JoinKey, in.Body.HostKey, a.cfg.Now()); err != nil {
 			return nil, a.problem(err)
 		}
+		var err error
 		if in.Body.Record != nil {
-			if err := a.cfg.Registry.SetRecord(in.Body.Name, in.Body.Record); err != nil {
-				return nil, a.problem(err)
-			}
+			err = a.cfg.Registry.SetRecord(in.Body.Name, in.Body.Record)
 		}
-		if err := a.ensure(in.Body.Name); err != nil {
+		if err == nil {
+			err = a.ensure(in.Body.Name)
+		}
+		if err != nil {
 			_, undo := a.cfg.Registry.Delete(in.Body.Name)
 			return nil, a.problem(errors.Join(err, undo))
 		}
