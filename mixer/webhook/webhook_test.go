@@ -47,7 +47,7 @@ func event(kind string) mixer.Event {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 400 {
+	for range 1500 { // the machine may be busy
 		if ok() {
 			return
 		}
@@ -144,9 +144,7 @@ func TestSlowServerHoldsNobodyUp(t *testing.T) {
 	for range maxWaiting + 50 {
 		s.Send(event("recording.started"))
 	}
-	if d := testutil.ToFloat64(s.dropped); d < 40 {
-		t.Errorf("%v dropped of 50 too many", d)
-	}
+	until(t, "50 too many are dropped", func() bool { return testutil.ToFloat64(s.dropped) == 50 })
 }
 
 func TestRefusesConfig(t *testing.T) {
