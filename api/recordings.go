@@ -23,6 +23,8 @@ type Recorder interface {
 	List(room string) []mixer.Recording
 	File(room, id, name string) (io.ReadSeekCloser, mixer.RecordingFile, error)
 	Delete(ctx context.Context, room, id string) error
+	// Check says what Start would find wrong with a spec.
+	Check(room string, spec mixer.RecordingSpec) error
 	// Auto records a room by itself while somebody sends in it.
 	Auto(room string, spec mixer.RecordingSpec)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -72,6 +73,11 @@ func (a *API) roomRoutes() {
 		}
 		if in.Body.JoinKey != "" && in.Body.JoinKey == in.Body.HostKey {
 			return nil, newProblem(http.StatusUnprocessableEntity, "join_key and host_key are the same: everybody would be a host; give two keys")
+		}
+		if in.Body.Record != nil && a.cfg.Recorder != nil {
+			if err := a.cfg.Recorder.Check(in.Body.Name, *in.Body.Record); err != nil {
+				return nil, a.problem(fmt.Errorf("record: %w", err))
+			}
 		}
 		if _, err := a.cfg.Registry.Create(in.Body.Name, in.Body.JoinKey, in.Body.HostKey, a.cfg.Now()); err != nil {
 			return nil, a.problem(err)

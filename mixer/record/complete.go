@@ -20,6 +20,7 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	if err == nil {
 		err = publish(r.root, dir, rec)
 	}
+	told := err == nil
 	rec.Size = 0
 	for i := range rec.Files {
 		if failed := seal(r.root, dir, &rec.Files[i]); failed != nil {
@@ -29,7 +30,9 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	}
 	if err != nil {
 		r.log.Error("recording not completed", "room", rec.Room, "recording", rec.ID, "error", err)
-		reason = cmp.Or(reason, err.Error())
+		if reason = cmp.Or(reason, err.Error()); r.cfg.Store != nil && state == mixer.RecordingDone {
+			reason = notStored + err.Error() // and tried again at the next start
+		}
 	}
 	if r.cfg.Store != nil && err == nil {
 		err = r.upload(dir, rec)
@@ -49,7 +52,9 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	if update != nil {
 		update(*rec)
 	}
-	_ = r.root.Remove(path.Join(dir, lines)) // it is in timeline.json
+	if told {
+		_ = r.root.Remove(path.Join(dir, lines)) // it is in timeline.json
+	}
 	event := "done"
 	if state == mixer.RecordingFailed {
 		event = "failed"

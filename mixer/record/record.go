@@ -395,6 +395,12 @@ func (r *Recorder) remove(ctx context.Context, rec mixer.Recording, why string) 
 	return nil
 }
 
+// Check says what Start would find wrong with a spec.
+func (r *Recorder) Check(room string, spec mixer.RecordingSpec) error {
+	spec, _, _, err := r.plan(room, spec)
+	return cmp.Or(err, Check(spec))
+}
+
 // Check says what is wrong with a spec that leaves nothing open.
 func Check(spec mixer.RecordingSpec) error {
 	f, err := find(&spec)

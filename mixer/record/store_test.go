@@ -315,3 +315,30 @@ func TestNamesStayInside(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishedOnce: what is completed once more, its lines gone, keeps its timeline.
+func TestPublishedOnce(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.WriteFile(filepath.Join(dir, lines), []byte(`{"at":1,"event":"join","id":"a"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var rec mixer.Recording
+	var made [2][]byte
+	for i := range made {
+		if err := publish(root, ".", &rec); err != nil {
+			t.Fatal(err)
+		}
+		if made[i], err = os.ReadFile(filepath.Join(dir, "timeline.json")); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(filepath.Join(dir, lines))
+	}
+	if !bytes.Contains(made[0], []byte(`"join"`)) || !bytes.Equal(made[0], made[1]) {
+		t.Errorf("first %s, then %s", made[0], made[1])
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -144,6 +146,11 @@ func read(root *os.Root, dir string) (all []Moment) {
 
 // publish makes timeline.json, timeline.vtt and chapters.vtt of the lines.
 func publish(root *os.Root, dir string, rec *mixer.Recording) error {
+	made := false // before, and the lines are gone: the recording is completed once more
+	if _, err := root.Stat(path.Join(dir, lines)); errors.Is(err, fs.ErrNotExist) {
+		_, err := root.Stat(path.Join(dir, "timeline.json"))
+		made = err == nil
+	}
 	all := read(root, dir)
 	raw, err := json.MarshalIndent(struct {
 		Recording string    `json:"recording"`
@@ -165,8 +172,10 @@ func publish(root *os.Root, dir string, rec *mixer.Recording) error {
 		{"timeline.vtt", "timeline", "text/vtt", spoken(all, end)},
 		{"chapters.vtt", "chapters", "text/vtt", cues(chapters(all, end))},
 	} {
-		if err := replace(root, path.Join(dir, f.name), f.data); err != nil {
-			return err
+		if !made {
+			if err := replace(root, path.Join(dir, f.name), f.data); err != nil {
+				return err
+			}
 		}
 		if !slices.ContainsFunc(rec.Files, func(o mixer.RecordingFile) bool { return o.Name == f.name }) {
 			rec.Files = append(rec.Files, mixer.RecordingFile{Name: f.name, Kind: f.kind, Type: f.media})
