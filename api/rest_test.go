@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"net/http"
 	"path/filepath"
@@ -550,4 +551,28 @@ func FuzzJoin(f *testing.F) {
 		}
 		b.clock.add(wrongEvery)
 	})
+}
+
+// choosy is a Recorder that takes no spec of formats it does not know.
+type choosy struct{ Recorder }
+
+func (choosy) Check(_ string, spec mixer.RecordingSpec) error {
+	if spec.Format != "" && spec.Format != "mp4" {
+		return fmt.Errorf("format %q: %w", spec.Format, mixer.ErrBadRequest)
+	}
+	return nil
+}
+
+func (choosy) Auto(string, mixer.RecordingSpec) {}
+
+// TestRoomsRecordingIsChecked: a room whose recording could never begin is not made.
+func TestRoomsRecordingIsChecked(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Recorder = choosy{} })
+	admin := b.token("operator", mixer.Host, AnyRoom)
+	w := b.want(b.do("POST", "/api/v1/rooms", admin, map[string]any{"name": "demo", "record": map[string]any{"format": "avi"}}), http.StatusBadRequest)
+	if !strings.Contains(w.Body.String(), "avi") {
+		t.Errorf("the answer does not say what is wrong: %s", w.Body)
+	}
+	b.want(b.do("GET", "/api/v1/rooms/demo", admin, nil), http.StatusNotFound)
+	b.want(b.do("POST", "/api/v1/rooms", admin, map[string]any{"name": "demo", "record": map[string]any{"format": "mp4"}}), http.StatusCreated)
 }

@@ -237,24 +237,33 @@ func TestMuxer(t *testing.T) {
 	}
 }
 
+// growing are formats that play although they have no end, and what makes them so.
+var growing = map[string]map[string]string{
+	"mp4":      {"movflags": "frag_custom+empty_moov+default_base_moof+delay_moov"},
+	"matroska": nil,
+}
+
+// grow opens a file of one of them, for a programme of H.264 and Opus.
+func grow(t *testing.T, format string) (*os.File, *program, codec.Muxer) {
+	t.Helper()
+	p := newProgram(t, "H264", "opus")
+	file, err := os.Create(filepath.Join(t.TempDir(), "cut."+format))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	m, err := ffmpeg.NewMuxer(file, codec.MuxConfig{Format: format, Options: growing[format], Tracks: p.tracks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return file, p, m
+}
+
 // TestMuxerCutOff keeps what was flushed when no end was written.
 func TestMuxerCutOff(t *testing.T) {
-	for format, options := range map[string]map[string]string{
-		"mp4":      {"movflags": "frag_custom+empty_moov+default_base_moof+delay_moov"},
-		"matroska": nil,
-	} {
-		p := newProgram(t, "H264", "opus")
-		path := filepath.Join(t.TempDir(), "cut."+format)
-		file, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		m, err := ffmpeg.NewMuxer(file, codec.MuxConfig{Format: format, Options: options, Tracks: p.tracks})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer m.Close()
+	for format := range growing {
+		file, p, m := grow(t, format)
 		for _, write := range p.write[:100] {
 			if err := write(m); err != nil {
 				t.Fatal(err)
@@ -263,7 +272,7 @@ func TestMuxerCutOff(t *testing.T) {
 		if err := m.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if got := probe(t, path); got.Streams[0].Frames != "34" && got.Streams[0].Frames != "33" {
+		if got := probe(t, file.Name()); got.Streams[0].Frames != "34" && got.Streams[0].Frames != "33" {
 			t.Errorf("%s: %s pictures can be decoded of a file that was cut off after 100 units", format, got.Streams[0].Frames)
 		}
 	}
@@ -271,27 +280,9 @@ func TestMuxerCutOff(t *testing.T) {
 
 // TestRemuxCutOff copies files that end anywhere: what was flushed before is there.
 func TestRemuxCutOff(t *testing.T) {
-	for format, options := range map[string]map[string]string{
-		"mp4":      {"movflags": "frag_custom+empty_moov+default_base_moof+delay_moov"},
-		"matroska": nil,
-	} {
-		p := newProgram(t, "H264", "opus")
+	for format := range growing {
+		file, p, m := grow(t, format)
 		dir := t.TempDir()
-		file, err := os.Create(filepath.Join(dir, "all"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		m, err := ffmpeg.NewMuxer(file, codec.MuxConfig{Format: format, Options: options, Tracks: p.tracks})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer m.Close()
-		type flush struct {
-			size   int64
-			length time.Duration // at least
-		}
-		var flushes []flush
 		remux := func(size int64) time.Duration {
 			t.Helper()
 			whole, err := os.ReadFile(file.Name())
@@ -302,12 +293,17 @@ func TestRemuxCutOff(t *testing.T) {
 			if err := os.WriteFile(cut, whole[:size], 0o600); err != nil {
 				t.Fatal(err)
 			}
-			d, err := ffmpeg.Remux(cut, filepath.Join(dir, "new"), codec.MuxConfig{Format: format, Options: options})
+			d, err := ffmpeg.Remux(cut, filepath.Join(dir, "new"), codec.MuxConfig{Format: format, Options: growing[format]})
 			if err != nil {
 				t.Errorf("%s cut off after %d bytes: %v", format, size, err)
 			}
 			return d
 		}
+		type flush struct {
+			size   int64
+			length time.Duration
+		}
+		var flushes []flush
 		for i, write := range p.write {
 			if err := write(m); err != nil {
 				t.Fatal(err)
@@ -322,15 +318,16 @@ func TestRemuxCutOff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			flushes = append(flushes, flush{info.Size(), 0})
-			flushes[len(flushes)-1].length = remux(info.Size())
+			flushes = append(flushes, flush{info.Size(), remux(info.Size())})
+		}
+		if len(flushes) < 2 {
+			t.Fatalf("%s: %d flushes", format, len(flushes))
 		}
 		for i, f := range flushes[:len(flushes)-1] {
 			if f.length < time.Duration(i+1)*200*time.Millisecond {
 				t.Fatalf("%s: %v play after %d units", format, f.length, 50*(i+1))
 			}
-			next := flushes[i+1].size
-			for size := f.size; size < next; size += max(1, min(61, next-size)) {
+			for size := f.size; size < flushes[i+1].size; size += 61 {
 				if d := remux(size); d < f.length {
 					t.Fatalf("%s cut off after %d bytes: %v play, and %v were there at %d", format, size, d, f.length, f.size)
 				}

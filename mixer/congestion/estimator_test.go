@@ -318,6 +318,50 @@ func TestFallsByFew(t *testing.T) {
 	}
 }
 
+// TestFallIsNotGoneBackTo: that the queue is gone says nothing of a rate that was before the fall.
+func TestFallIsNotGoneBackTo(t *testing.T) {
+	e, send := quick()
+	free := time.Duration(0)
+	now := send(40, 5, func(sent time.Duration) time.Duration {
+		free = max(free, sent) + 29333*time.Microsecond
+		return free + 50*ms
+	})
+	now += 2 * time.Second // it empties
+	for i := range 100 {
+		e.Sent(uint16(640+i), 150, moment(now))
+		e.Reports([]Report{{uint16(640 + i), true, now + 50*ms}}, moment(now+100*ms))
+		now += 40 * ms
+	}
+	if got := e.Estimate(moment(now)).Rate; got > 160_000 {
+		t.Fatalf("%d bit/s of 150000, of which 30000 were sent", got)
+	}
+}
+
+// TestFirstProbeWaits: far away it is made when the client has said what its way seemed to carry, or
+// has said nothing for a second.
+func TestFirstProbeWaits(t *testing.T) {
+	for _, c := range []struct {
+		trip  time.Duration
+		says  int // bit/s; 0: nothing
+		waits bool
+	}{{200 * ms, 0, false}, {400 * ms, 0, true}, {400 * ms, 100_000_000, false}, {400 * ms, 48_000, true}} {
+		e := NewEstimator(DefaultLimits())
+		e.Hint(c.trip, moment(0))
+		if c.says > 0 {
+			e.Carries(c.says, moment(100*ms))
+		}
+		if _, ok := e.Probe(300_000, moment(500*ms)); ok == c.waits {
+			t.Errorf("%v away, %d said: a probe after half a second: %v", c.trip, c.says, ok)
+		}
+		if got := e.Estimate(moment(500 * ms)); c.says == 48_000 && (!got.Known || got.Rate > 48_000) {
+			t.Errorf("told of 48000: %+v", got)
+		}
+		if _, ok := e.Probe(300_000, moment(1100*ms)); !ok && c.waits && c.says == 0 {
+			t.Errorf("%v away: no probe after a second without a word", c.trip)
+		}
+	}
+}
+
 // TestStandsStill: what was held up comes all at once and says nothing of the rate.
 func TestStandsStill(t *testing.T) {
 	e, send := quick()
