@@ -211,7 +211,7 @@ func goalLine(g Goal, m measured) string {
 const method = `
 Nine people: seven bots with bar-coded clocks and tones, a Chromium on the machine's own network ("strong") and one behind the
 emulated link ("weak"), both in the real join page, sending and receiving. Each run has a server and a link of its own. The weak
-client's page is loaded before the link is made bad; it joins behind it. What follows is measured from when the link should have
+client's page is loaded before the link is made bad; it joins behind it, after two small requests from which TCP knows how far away the server is. What follows is measured from when the link should have
 settled (each row says when), in the row with steps from the fall of the rate to the end. All of it runs on one machine, browsers and bots included.
 
 - **Link**: a queue that holds 500 ms of the rate, and four large packets always, then drops; the rate, in bytes of whole IP packets; loss; the

@@ -254,6 +254,9 @@ func (s *stage) watch(ctx context.Context, o *Outcome) error {
 	if err := s.set(parts[0].step); err != nil {
 		return err
 	}
+	if err := s.audience.tell(ctx, "reach", weakName, nil, nil); err != nil {
+		return err
+	}
 	var begun, over mark
 	var err error
 	s.began = time.Now()

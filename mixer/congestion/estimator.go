@@ -138,7 +138,7 @@ func (e *Estimator) Carries(bps int, at time.Time) {
 	}
 	e.rate = min(e.rate, max(trust*float64(bps), farStart))
 	e.given = true
-	e.prober.told(now)
+	e.prober.told(e.rate, now)
 }
 
 // since puts a moment on the estimator's own line, which begins at one second so

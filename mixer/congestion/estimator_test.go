@@ -362,6 +362,21 @@ func TestFirstProbeWaits(t *testing.T) {
 	}
 }
 
+// TestDoubt: who said that there is room for sound alone is probed sooner than who said more.
+func TestDoubt(t *testing.T) {
+	for says, sooner := range map[int]bool{31_000: true, 48_000: false} {
+		e := NewEstimator(DefaultLimits())
+		e.Hint(400*ms, moment(0))
+		e.Carries(says, moment(100*ms))
+		if _, ok := e.Probe(300_000, moment(2*time.Second)); ok {
+			t.Errorf("told of %d: probed within the way's beginning", says)
+		}
+		if _, ok := e.Probe(300_000, moment(2200*ms)); ok != sooner {
+			t.Errorf("told of %d: a probe after two seconds: %v", says, ok)
+		}
+	}
+}
+
 // TestStandsStill: what was held up comes all at once and says nothing of the rate.
 func TestStandsStill(t *testing.T) {
 	e, send := quick()

@@ -11,6 +11,7 @@ const (
 	probePackets = 10
 	probeAgain   = 300 * time.Millisecond
 	probeSoon    = 3 * time.Second // after congestion or failure
+	probeDoubt   = 2 * time.Second
 	probeSeldom  = 6 * time.Second
 	probeHopeful = 4 * time.Second // where the way carried far more a while ago
 	probeHopes   = time.Minute
@@ -155,10 +156,15 @@ func (p *prober) done(good, rose, hope bool, rate float64, now time.Duration) {
 	p.pause = min(longer, seldom)
 }
 
-// told takes what is known without a probe for the result of one.
-func (p *prober) told(now time.Duration) {
+// told takes what is known without a probe for the result of one. Where that says there
+// is room for sound alone a single lost packet may have said it, and a picture waits for
+// somebody to find out.
+func (p *prober) told(rate float64, now time.Duration) {
 	p.tried, p.failed = true, true
 	p.next = now + probeSoon // the way's beginning is in it
+	if rate < probeTiny {
+		p.next = now + probeDoubt
+	}
 }
 
 // again ends a cluster of which nothing became known.

@@ -1,9 +1,10 @@
 // People in the real join page, for cmd/weak: reads one command a line (JSON) and answers each with one line.
 //
 //   {"id": 1, "cmd": "open", "who": "weak", "namespace": "…", "url": "http://…/r/room#KEY", "name": "Weak", "config": {…}}
-//   {"id": 2, "cmd": "join", "who": "weak"}
-//   {"id": 3, "cmd": "tiles", "who": "weak", "tiles": [{"x": 0, "y": 0, "w": 333, "h": 333}, …]}
-//   {"id": 4, "cmd": "take", "who": "weak"}
+//   {"id": 2, "cmd": "reach", "who": "weak"}
+//   {"id": 3, "cmd": "join", "who": "weak"}
+//   {"id": 4, "cmd": "tiles", "who": "weak", "tiles": [{"x": 0, "y": 0, "w": 333, "h": 333}, …]}
+//   {"id": 5, "cmd": "take", "who": "weak"}
 //
 // It ends when its input does.
 import { readFile } from "node:fs/promises";
@@ -37,6 +38,13 @@ const commands = {
     people.set(who, { browser, page, name, said });
     await page.goto(url);
     await page.getByTestId("join").waitFor();
+  },
+  // TCP has to know how far away the server is, as it does where the page came by the same way:
+  // what it takes for a way of a millisecond it sends again and again.
+  async reach({ who }) {
+    await person(who).page.evaluate(async () => {
+      for (let i = 0; i < 2; i++) await (await fetch("/healthz", { cache: "no-store" })).text();
+    });
   },
   async join({ who }) {
     const { page, name } = person(who);
