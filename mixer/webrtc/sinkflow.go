@@ -34,6 +34,17 @@ func (s *sink) carries(bps int, now time.Time) {
 	}
 }
 
+// around is the round trip by what the client reports of sound, 0 while unknown, and the queue
+// in the way to it.
+func (s *sink) around() (trip, queue time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.audio == nil || s.flow == nil {
+		return 0, 0
+	}
+	return time.Duration(s.audio.quality.rtt.Load()), s.flow.estimate.Queue
+}
+
 // flowVideo queues a picture that goes out at the link's pace. The caller holds
 // mu.
 func (s *sink) flowVideo(picture []*mixer.Packet, now time.Time) {

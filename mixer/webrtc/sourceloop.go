@@ -12,7 +12,7 @@ import (
 func (s *source) run(done <-chan struct{}) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	var l loop
+	l := loop{empty: s.peer.rtt()}
 	for {
 		select {
 		case <-done:
@@ -31,6 +31,8 @@ type loop struct {
 	allowed               float32 // bit/s that the sender was last told, and
 	told                  time.Time
 	rtt                   time.Duration // as of the last report, 0 while unknown
+	empty                 time.Duration // that of ICE's checks, before there was media
+	around, before, down  time.Duration // that of sound's reports, the one before, and the queue down
 }
 
 // step does what is due and returns what to send.
@@ -61,6 +63,10 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 			}
 			if n := len(reports); i == 1 && n > 0 && reports[n-1].SSRC == audio {
 				s.uplink.report(float64(reports[n-1].FractionLost)/256, l.rtt, now)
+				if l.around != l.before {
+					s.uplink.around(l.around-l.empty-l.down, now)
+					l.before = l.around
+				}
 			}
 		}
 	}
@@ -87,6 +93,9 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	}
 	if len(reports) > 0 {
 		l.report, l.rtt = now, s.peer.rtt()
+		if s.peer.sink != nil && l.empty > 0 {
+			l.around, l.down = s.peer.sink.around()
+		}
 	}
 	out = s.again(out, video, nacks)
 	if s.audio.nack && s.voice != nil && l.rtt > 0 {

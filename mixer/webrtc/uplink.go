@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -25,8 +26,10 @@ const (
 	upTest    = 4 * time.Second        // such a suspicion is tested for
 	upTested  = time.Minute            // and then not again
 	upTestAt  = 0.6
-	upAtLeast = 20_000 // so much more, is never allowed: nobody knows whether it fits
-	upLeast   = 15_000 // bit/s; sound alone
+	upAround  = 3               // round trips in a row that say that a queue stands, and then it has
+	upLonger  = 8 * time.Second // to become half as long: else the way is longer
+	upAtLeast = 20_000          // so much more, is never allowed: nobody knows whether it fits
+	upLeast   = 15_000          // bit/s; sound alone
 )
 
 // uplink watches one sender's way up. Browsers' own control tells a queue by
@@ -56,6 +59,12 @@ type uplink struct {
 	tested time.Time     // when a suspicion was
 	tests  bool          // one is being tested
 	slow   float64       // fastest then, s
+
+	rounds  [upAround]time.Duration // what the last round trips took more than an empty one
+	round   int                     // so many there were
+	shift   time.Duration           // fastest is earlier by that, as they said
+	shifted time.Time
+	longer  bool // they are not to be believed
 }
 
 // received counts a packet of any kind, size bytes of RTP.
@@ -75,7 +84,7 @@ func (u *uplink) sound(transit float64) {
 }
 
 // restart forgets the origin of transits: another stream has another one.
-func (u *uplink) restart() { u.began, u.heard = time.Time{}, false }
+func (u *uplink) restart() { u.began, u.heard, u.shift = time.Time{}, false, 0 }
 
 // report takes what a receiver report tells: the share of sound that was lost,
 // and the time there and back. What speaks for a queue that was never empty is
@@ -87,6 +96,30 @@ func (u *uplink) report(loss float64, rtt time.Duration, now time.Time) {
 	}
 	u.tests, u.tested, u.slow = true, now, min(u.fastest, u.before)
 	u.full, u.cap = u.rate, max(upTestAt*u.rate, upLeast)
+}
+
+// around notes by how much a round trip was longer than one of ICE's checks before there was
+// media, the queue down left out. That shows a queue up which all sound so far has stood in.
+// If it does not fall when less is sent the way has become longer, and so it is no queue.
+func (u *uplink) around(beyond time.Duration, now time.Time) {
+	copy(u.rounds[:], u.rounds[1:])
+	u.rounds[upAround-1] = beyond
+	if u.round++; u.round < upAround || u.longer || u.began.IsZero() {
+		return
+	}
+	least := slices.Min(u.rounds[:])
+	switch {
+	case u.shift == 0 && least > u.queue+upFull:
+		u.shift, u.shifted = least-u.queue, now
+		u.fastest -= u.shift.Seconds()
+		u.before -= u.shift.Seconds()
+	case u.shift > 0 && now.Sub(u.shifted) >= upLonger:
+		u.longer = least > u.shift/2
+		u.restart() // what is known now is better than that
+		if u.longer {
+			u.cap = 0
+		}
+	}
 }
 
 // look brings cap up to now and returns it.

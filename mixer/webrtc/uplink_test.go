@@ -135,6 +135,40 @@ func TestUplinkTestsASuspicion(t *testing.T) {
 	}
 }
 
+// A queue that was full before the first sound came shows in what a round trip takes beyond
+// ICE's; where that is so because the way became longer nothing is held back for it.
+func TestUplinkHeldAgainstRoundTrips(t *testing.T) {
+	ms := func(s float64) time.Duration { return time.Duration(s*1000) * time.Millisecond }
+	w := &wayUp{rate: 50_000, longest: 0.9, queue: 0.9, now: time.Unix(1e9, 0)}
+	allowed := 0.0
+	for range 12 {
+		allowed = w.run(16_000, max(0, min(60_000, orAll(allowed))-16_000))
+		w.u.around(ms(w.queue), w.now)
+	}
+	if w.queue > 0.1 || allowed == 0 || allowed > 50_000 {
+		t.Errorf("%.2f s stand after 12 s, %.0f allowed", w.queue, allowed)
+	}
+	if u := &w.u; u.longer || u.queue > 100*time.Millisecond {
+		t.Errorf("longer %v, a queue of %v", u.longer, u.queue)
+	}
+
+	w = &wayUp{rate: 2_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	spared := 0
+	for i := range 60 {
+		if w.run(33_000, 700_000) > 0 {
+			spared++
+		}
+		longer := ms(w.queue)
+		if i > 20 {
+			longer += 400 * time.Millisecond // down, say
+		}
+		w.u.around(longer, w.now)
+	}
+	if spared == 0 || spared > 12 || !w.u.longer {
+		t.Errorf("a way that became longer has less for %d of 60 s", spared)
+	}
+}
+
 func TestUplinkFollowsAChange(t *testing.T) {
 	w := &wayUp{rate: 1_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
 	for range 30 {

@@ -6,7 +6,7 @@ import { Refused, refusal, sentence } from "./errors.ts";
 import { explain } from "./media.ts";
 import { fragment, iceHead } from "./sdpfrag.ts";
 import { parse, reduce, self } from "./state.ts";
-import { between, count, type Counters } from "./stats.ts";
+import { between, checked, count, type Counters } from "./stats.ts";
 import type { Ask, State } from "./types.ts";
 
 const ask: Ask = { active: true, width: 320, height: 180, fps: 15, bitrate: 150_000 };
@@ -214,4 +214,11 @@ test("every missing device gets a sentence with something to do", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "Insecure", "?"]) {
     assert.match(explain("camera", name), /camera.*(switch|Switch|https)/s);
   }
+});
+
+test("the trip is that of the fastest way that ICE has checked", async () => {
+  const pair = (e: object) => ({ type: "candidate-pair", state: "succeeded", ...e });
+  const told = (...entries: object[]) => checked({ getStats: async () => new Map(entries.entries()) } as unknown as RTCPeerConnection);
+  assert.equal(await told(pair({ currentRoundTripTime: 0.41 }), pair({ currentRoundTripTime: 0.3 }), pair({ state: "failed", currentRoundTripTime: 0.1 })), 300);
+  assert.equal(await told(pair({}), { type: "transport" }), null);
 });

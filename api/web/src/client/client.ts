@@ -7,9 +7,9 @@ import { Media, NoDevice, type Sent, type Wish } from "./media.ts";
 import { Lifeline } from "./lifeline.ts";
 import { giveUp, keep, kept } from "./place.ts";
 import { reduce, self, type Message, type View } from "./state.ts";
-import { received, Sampler, type Quality } from "./stats.ts";
+import { checked, received, Sampler, type Quality } from "./stats.ts";
 import { soundOnly, type Ask, type Place } from "./types.ts";
-import { allowance, far, fast, slow, Uplink, uploaded, waited, within, type Voice, type Wait } from "./uplink.ts";
+import { allowance, far, fast, slow, Uplink, uploaded, waited, within, type Upload, type Voice, type Wait } from "./uplink.ts";
 import { preferVP8, Whip } from "./whip.ts";
 
 /** Before the server has asked for anything. */
@@ -217,16 +217,37 @@ export class Client {
       if (!viewer) this.measure(q);
     });
     this.lifeline = this.watch(pc, whip);
-    await whip.connect((bytes, took) => {
-      const rate = uploaded(bytes, took, this.roundTrip);
-      this.uplink.begin(rate);
-      // The way down is as good, or better. The server waits for this word, whatever it is.
-      if (this.roundTrip.ms >= far) this.control?.send({ type: "link", down: Math.round(Math.min(rate, fast)) });
+    await whip.connect((up) => {
+      const rate = uploaded(up, this.roundTrip);
+      this.size(rate);
+      if (this.roundTrip.ms >= far) this.sizeAgain(pc, up, rate);
       this.voice = this.uplink.sending.sound;
-      if (this.uplink.paused) this.announce();
       return this.uplink.sending;
     });
     this.obeyAsk();
+  }
+
+  // Begins with what an upload says that the way up carries, bit/s. The way down is as good, or
+  // better, and the server waits for this word, whatever it is.
+  private size(rate: number): void {
+    const was = this.uplink.paused;
+    this.uplink.begin(rate);
+    if (this.roundTrip.ms >= far) this.control?.send({ type: "link", down: Math.round(Math.min(rate, fast)) });
+    if (this.uplink.paused !== was) this.announce();
+  }
+
+  // The request that the upload is held against may have been lost on its way, and then all
+  // looks fast. ICE's checks tell the trip once more, shortly before there is media.
+  private sizeAgain(pc: RTCPeerConnection, up: Upload, first: number): void {
+    pc.addEventListener("iceconnectionstatechange", async () => {
+      if (pc.iceConnectionState !== "connected") return;
+      const ms = await checked(pc).catch(() => null); // a closed connection
+      const rate = ms === null ? Infinity : uploaded(up, { ms, exact: true }, true);
+      if (rate >= first) return;
+      first = rate; // ICE may connect again
+      this.size(rate);
+      this.send();
+    });
   }
 
   // Follows the way up, from what the last second was like.

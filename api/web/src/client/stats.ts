@@ -152,3 +152,13 @@ export async function received(pc: RTCPeerConnection): Promise<number> {
   });
   return n;
 }
+
+/** There and back by the fastest of ICE's last checks, ms; null where the browser does not tell. */
+export async function checked(pc: RTCPeerConnection): Promise<number | null> {
+  let ms: number | null = null;
+  (await pc.getStats()).forEach((e: Entry) => {
+    if (e.type !== "candidate-pair" || e.state !== "succeeded" || typeof e.currentRoundTripTime !== "number") return;
+    ms = Math.min(ms ?? Infinity, 1000 * e.currentRoundTripTime);
+  });
+  return ms;
+}

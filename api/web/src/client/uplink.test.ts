@@ -142,12 +142,15 @@ test("a connection's making is no part of a wait, where the browser says how lon
 test("the offer's own way up tells a thin link from a long one", () => {
   const exact = (ms: number) => ({ ms, exact: true });
   const about = (ms: number) => ({ ms, exact: false });
-  assert.equal(Math.round(uploaded(1466, exact(1072), exact(663)) / 1000), 48); // 50 kbit/s, 400 ms there and back: measured
-  assert.equal(Math.round(uploaded(1466, exact(1690), exact(1029)) / 1000), 30); // 30 kbit/s, 600 ms there and back
-  assert.equal(Math.round(uploaded(1466, exact(635), exact(433)) / 1000), 97); // 100 kbit/s, 300 ms there and back
-  assert.equal(uploaded(1466, exact(180), exact(40)), Infinity);
-  assert.ok(uploaded(5420, about(1711), about(675)) < 55_000);
-  assert.equal(uploaded(5420, about(900), about(450)), Infinity);
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(1072) }, exact(663)) / 1000), 48); // 50 kbit/s, 400 ms there and back: measured
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(1690) }, exact(1029)) / 1000), 30); // 30 kbit/s, 600 ms there and back
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(635) }, exact(433)) / 1000), 97); // 100 kbit/s, 300 ms there and back
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(1072) }, exact(400), true) / 1000), 49); // the same, against a check of ICE
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(1690) }, exact(600), true) / 1000), 30);
+  assert.equal(Math.round(uploaded({ bytes: 1466, took: exact(635) }, exact(300), true) / 1000), 99);
+  assert.equal(uploaded({ bytes: 1466, took: exact(180) }, exact(40)), Infinity);
+  assert.ok(uploaded({ bytes: 5420, took: about(1711) }, about(675)) < 55_000);
+  assert.equal(uploaded({ bytes: 5420, took: about(900) }, about(450)), Infinity);
   const u = new Uplink();
   u.begin(Infinity);
   assert.equal(u.sending.picture, Infinity);

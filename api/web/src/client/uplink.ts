@@ -243,15 +243,22 @@ export interface Wait {
 
 const framed = 1.05; // bytes on the wire for one of a body
 const headed = 900; // bytes that go with an offer and not with a request for a place, as measured
+const whole = 2600; // and that go besides it, answer and all
 const quick = 150; // ms, in which next to anything may have come between
 
+/** What was waited for the answer to an offer of so many bytes. */
+export interface Upload {
+  bytes: number;
+  took: Wait;
+}
+
 /**
- * What an upload says of the way up, bit/s: bytes, and an answer that was waited for so
- * long, where one to next to nothing takes a round trip. Infinity if it was quick.
+ * What an upload says of the way up, bit/s, where an answer to next to nothing takes a round
+ * trip: a small request's, or, bare, one of ICE's checks. Infinity if it was quick.
  */
-export function uploaded(bytes: number, took: Wait, trip: Wait): number {
-  const sending = took.ms - trip.ms;
-  return sending < (took.exact && trip.exact ? quick : 500) ? Infinity : ((framed * bytes + headed) * 8000) / sending;
+export function uploaded(up: Upload, trip: Wait, bare = false): number {
+  const sending = up.took.ms - trip.ms;
+  return sending < (up.took.exact && trip.exact ? quick : 500) ? Infinity : ((framed * up.bytes + (bare ? whole : headed)) * 8000) / sending;
 }
 
 /** There and back, ms, from which on the server is told, and waits for it, whether the way is thin: nearer it finds out as soon by itself. */

@@ -92,9 +92,9 @@ test("the offer goes out in gzip, and what went is told", async () => {
   globalThis.CompressionStream = gzip;
   const { whip } = make();
   let sent = 0;
-  await whip.connect((bytes, took) => {
-    sent = bytes;
-    assert.equal(took.exact, false);
+  await whip.connect((up) => {
+    sent = up.bytes;
+    assert.equal(up.took.exact, false);
     return how();
   });
   const packed = Buffer.from(calls[0]!.body, "latin1");

@@ -1,5 +1,5 @@
 import { Refused, refusal } from "./errors.ts";
-import { beginning, resending, tuned, waited, type Sending, type Voice, type Wait } from "./uplink.ts";
+import { beginning, resending, tuned, waited, type Sending, type Upload, type Voice } from "./uplink.ts";
 import { fragment, iceHead, narrowed, renewed, type IceHead } from "./sdpfrag.ts";
 
 /** Where a connection is made, and with what. */
@@ -38,7 +38,7 @@ export class Whip {
    * Offers, and applies the answer as how says, which is told how many bytes went
    * up and how long the answer was waited for.
    */
-  async connect(how: (bytes: number, took: Wait) => Sending): Promise<void> {
+  async connect(how: (up: Upload) => Sending): Promise<void> {
     this.pc.addEventListener("icecandidate", (e) => this.trickle(e.candidate));
     await this.offer();
     const sdp = this.pc.localDescription?.sdp ?? "";
@@ -60,7 +60,7 @@ export class Whip {
       this.hangUp();
       return;
     }
-    const { sound, picture } = how(offer.body.byteLength, waited(this.endpoint.url, began, clock));
+    const { sound, picture } = how({ bytes: offer.body.byteLength, took: waited(this.endpoint.url, began, clock) });
     if (!picture) this.narrow(new URL(res.url).hostname);
     const answer = picture < 100_000 ? beginning(this.answer, Math.max(20_000, picture)) : this.answer;
     await this.pc.setRemoteDescription({ type: "answer", sdp: tuned(answer, sound) });
