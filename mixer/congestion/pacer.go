@@ -42,6 +42,11 @@ const (
 	deepestDebt = 300 * time.Millisecond
 	probeDebt   = 100 * time.Millisecond // of that, for what a probe sent too much
 	echoAfter   = 25 * time.Millisecond
+	// Up to that rate, bit/s, pictures follow sound at once: what goes out later stands before the next.
+	alignBelow  = 250_000
+	behind      = 3 * time.Millisecond
+	soundLate   = 15 * time.Millisecond // until which that is waited for
+	soundSeldom = 70 * time.Millisecond // what comes no oftener is not waited for
 )
 
 // queued is a picture that waits.
@@ -76,6 +81,9 @@ type Pacer[P any] struct {
 	filled time.Time
 
 	sounds  []P
+	sounded time.Time     // when the newest went out
+	beat    time.Duration // from one to the next; 0: unknown
+	spoken  int           // bytes of the newest
 	repairs []P
 	echoes  []echo[P] // repairs that go out once more, each in its time
 	queue   []queued[P]
@@ -352,6 +360,8 @@ func (p *Pacer[P]) fill(now time.Time) {
 	p.filled = now
 	if p.probing {
 		p.credit = min(p.credit, pace*probeBurst.Seconds())
+	} else if p.aligned(now) {
+		p.credit = min(p.credit, pace*burst.Seconds())
 	} else {
 		p.credit = min(p.credit, pace*burst.Seconds())
 	}
@@ -378,10 +388,11 @@ func (p *Pacer[P]) Next(now time.Time) (item Item[P], ok bool) {
 		item.Size = p.size(item.Packet)
 		p.fill(now)
 		p.spend(item.Size)
+		p.keepBeat(item.Size, now)
 		return item, true
 	}
 	p.fill(now)
-	if p.credit < 0 || p.pace() <= 0 {
+	if !p.ready(now) {
 		return item, false
 	}
 	switch {
@@ -408,6 +419,38 @@ func (p *Pacer[P]) Next(now time.Time) (item Item[P], ok bool) {
 	}
 	p.spend(item.Size)
 	return item, true
+}
+
+// keepBeat notes a packet of sound.
+func (p *Pacer[P]) keepBeat(size int, now time.Time) {
+	gap := now.Sub(p.sounded)
+	p.sounded, p.spoken = now, size
+	switch {
+	case gap > soundSeldom:
+		p.beat = 0
+	case gap > soundLate || p.beat == 0: // and not two at once
+		p.beat = gap
+	}
+}
+
+// aligned reports whether the rest goes out right behind sound.
+func (p *Pacer[P]) aligned(now time.Time) bool {
+	return p.beat > 0 && p.usual < alignBelow && !p.probing && now.Sub(p.sounded) < p.beat+soundLate
+}
+
+// ready reports whether something besides sound may go out now. Behind sound that is so if it
+// was before. Later it is only for as long as the link needs for sound: a picture's packet that
+// goes out after that holds up the next of sound by more than one that waits for it.
+func (p *Pacer[P]) ready(now time.Time) bool {
+	switch {
+	case p.pace() <= 0:
+		return false
+	case !p.aligned(now):
+		return p.credit >= 0
+	case now.Sub(p.sounded) <= behind:
+		return p.credit+float64(p.spoken) >= 0
+	}
+	return p.credit >= 0 && now.Sub(p.sounded) <= p.takes(p.spoken)
 }
 
 func (p *Pacer[P]) spend(size int) {
@@ -439,6 +482,12 @@ func (p *Pacer[P]) Wake(now time.Time) time.Duration {
 		return 20 * time.Millisecond
 	}
 	p.fill(now)
+	if p.aligned(now) && now.Sub(p.sounded) > p.takes(p.spoken) {
+		return min(p.sounded.Add(p.beat+soundLate).Sub(now)+time.Microsecond, 20*time.Millisecond)
+	}
+	if p.ready(now) {
+		return 0
+	}
 	owed := max(0, -p.credit) * 8 / p.pace()
 	return min(time.Duration(owed*float64(time.Second))+time.Microsecond, 20*time.Millisecond)
 }

@@ -58,6 +58,47 @@ func TestSoundFirst(t *testing.T) {
 	}
 }
 
+// TestBehindSound: on little rate pictures go out right behind sound, where they hold up the next
+// packet of it least, and take all the same what sound leaves. Where there is none, or much rate,
+// they wait for nothing.
+func TestBehindSound(t *testing.T) {
+	const rate = 50_000
+	for _, c := range []struct {
+		name          string
+		rate, sounds  int // packets of sound that there are
+		worst, within time.Duration
+	}{{"thin", rate, 250, 24 * ms, 20 * ms}, {"no sound", rate, 0, 0, 0}, {"sound ends", rate, 50, 24 * ms, 20 * ms}, {"much", 1_000_000, 250, 8 * ms, 40 * ms}} {
+		p := newTestPacer(c.rate)
+		p.SetPatience(time.Minute)
+		p.Video(Picture{Keyframe: true, Stream: 1}, packets(2000, 250), origin)
+		var free, worst, spoke, last time.Duration // when the link has sent all; sound's longest wait
+		pictures := 0
+		for at := time.Duration(0); at < 10*time.Second; at += 40 * ms {
+			speaks := int(at/(40*ms)) < c.sounds
+			if speaks {
+				p.Sound(&pkt{size: 125, sound: true})
+			}
+			drain(p, at, at+40*ms, func(now time.Duration, i Item[*pkt]) {
+				free = max(free, now)
+				if i.Kind == Sound {
+					worst, spoke = max(worst, free-now), now
+				} else {
+					pictures += i.Size
+					last = now
+					if since := now - spoke; speaks && at >= 80*ms && c.rate == rate && since > c.within {
+						t.Errorf("%s: a picture's packet went out %v behind sound", c.name, since)
+					}
+				}
+				free += time.Duration(i.Size*8) * time.Second / time.Duration(c.rate)
+			})
+		}
+		left := c.rate*10/8 - 125*c.sounds
+		if worst > c.worst || float64(pictures) < 0.85*float64(min(left, 500_000)) || pictures > left+500 || last < 9800*ms && pictures < 500_000 {
+			t.Errorf("%s: sound waited up to %v; %d bytes of pictures of %d, the last after %v", c.name, worst, pictures, left, last)
+		}
+	}
+}
+
 // TestKeepsRate: with no credit saved up while there was nothing to send.
 func TestKeepsRate(t *testing.T) {
 	p := newTestPacer(1_000_000)
