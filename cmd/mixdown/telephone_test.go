@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,15 +24,34 @@ import (
 	"mixdown/mixer"
 )
 
-// freePort returns a UDP port that was free a moment ago.
+var nextPort atomic.Int32
+
+// freePort returns a port that was free a moment ago, for UDP and TCP, and so is the
+// one behind it; each only once. The kernel gives these to nobody who asks for any
+// port, so no other connection takes one before it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
+	free := func(port int) bool {
+		at := fmt.Sprintf(":%d", port)
+		u, err := net.ListenPacket("udp", at)
+		if err != nil {
+			return false
+		}
+		defer u.Close()
+		c, err := net.Listen("tcp", at)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
+	nextPort.CompareAndSwap(0, rand.Int32N(5000)) // another process may do the same
+	for range 100 {
+		if port := 22_000 + 2*int(nextPort.Add(1)%5000); free(port) && free(port+1) {
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // sine writes a WAVE file, mono.
