@@ -60,17 +60,20 @@ mapfile -t alone < <(sublist "$single" "${packages[@]}")
 mapfile -t together < <(sublist -v "$single" "${packages[@]}")
 
 # What talks to other programs or over sockets has their time to keep, and has a
-# lane of its own. The rest computes beside it with what the first leaves over.
+# lane of its own. The rest computes beside it with what that leaves over.
 outside='/(cmd/(mixdown|weak)(/.*)?|mixer/(cast|input|outside|rtp|sip|webrtc)(/.*)?)$'
 mapfile -t measured < <(sublist "$outside" "${together[@]}")
-mapfile -t computed < <(sublist -v "$outside" "${together[@]}")
+mapfile -t rest < <(sublist -v "$outside" "${together[@]}")
+# Rooms take longer than all the others together, and are begun first.
+mapfile -t computed < <(sublist '/mixer$' "${rest[@]}"; sublist -v '/mixer$' "${rest[@]}")
 
 # Calls take as long as people do, several at once, and each has a server of its
 # own: under the detector these would want more than two cores. What a call runs
 # through has its races looked for in mixer/sip, mixer/rtp and mixer.
 calls='^Test(Telephones|Slides|Kamailio)'
-# This one mostly waits, and looks at memory and goroutines, not at the clock. The race
-# detector keeps something for every goroutine that ever was, 30 MB of them here.
+# This one mostly waits, for as long as the calls take, and runs beside them. It looks at
+# memory and goroutines, not at the clock: the race detector keeps something for every
+# goroutine that ever was, 30 MB of them here.
 leftovers='^TestJoinLeaveLeavesNothing$'
 
 # These look at pictures and sound sample by sample, which takes ten times as long
@@ -90,28 +93,43 @@ oneByOne=(-exec "$PWD/scripts/turn.sh $PWD/.cache/test/turn")
 
 # compute takes what the other lane leaves over: the kernel runs it when it has nothing
 # else, and takes it off a core at once when it has. Being nice is not enough for that:
-# beside it browsers took a third longer for their tests.
+# beside it browsers took a third longer for their tests. All that goes under the race
+# detector is compiled first, once: of two `go test` that start side by side each would
+# compile what both lack. Then there are two, so that no core is idle while one of them
+# has but one thing to do.
 compute() {
   chrt --idle --all-tasks --pid 0 "$BASHPID" >/dev/null || true
-  local look=(-again "$again") # rooms have clocks, too
+  # What does not compile is told by its tests.
+  go list -race -export -test -deps "${computed[@]}" "${measured[@]}" >/dev/null 2>&1 || true
+  rooms &
+  sums &
+  wait
+}
+
+rooms() {
+  local look=(-again "$again") # rooms have clocks
   step go "${gotest[@]}" -race -skip "$figures" "${computed[@]}"
-  step go "${gotest[@]}" -run "$figures" ./mixer
-  step go "${gotest[@]}" -run "$leftovers" ./cmd/mixdown
-  look=()
+}
+
+sums() {
   step go "${gotest[@]}" "${alone[@]}"
   step go "${gotest[@]}" -race -run FromAnywhere ./mixer/jitter
   step node npm --prefix api/web test
+  local look=(-again "$again") # rooms have clocks, too
+  step go "${gotest[@]}" -run "$figures" ./mixer
 }
 
 measure() {
   local look=(-again "$again")
   step node "${e2e[@]}" "${browsers[@]}"
+  # Among what computes it came so late that what waited for it was taken for a leak.
+  step go "${gotest[@]}" -run "$leftovers" ./cmd/mixdown &
   step go "${gotest[@]}" "${oneByOne[@]}" -run "$calls" ./cmd/mixdown
   step go "${gotest[@]}" "${oneByOne[@]}" -race -skip "$calls|$leftovers" "${measured[@]}"
 }
 
 compute &
-trap 'kill 0' INT TERM # stopping the script stops both lanes
+trap 'kill 0' INT TERM # stopping the script stops all lanes
 measure
 wait
 look=(-again "$again")
