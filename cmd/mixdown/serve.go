@@ -28,6 +28,7 @@ import (
 	"mixdown/codec"
 	"mixdown/codec/catalog"
 	"mixdown/mixer"
+	"mixdown/mixer/accept"
 	"mixdown/mixer/rtp"
 	"mixdown/mixer/webrtc"
 )
@@ -236,7 +237,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (er
 		}
 		stop.push("https", serveHTTP(inside, web, log, failed))
 		stop.push("http at the https port", serveHTTP(plainly, elsewhere, log, failed))
-		door := front.New(secure, cert.config, routes)
+		door := front.New(secure, cert.config, routes, log)
 		stop.push("front", door.Close)
 		if err := metrics.Register(door); err != nil {
 			return fmt.Errorf("metrics: %w", err)
@@ -344,7 +345,7 @@ func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger, failed chan<- e
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := s.Serve(l)
+		err := s.Serve(accept.Patient(l, log, nil)) // net/http's own words are in ErrorLog
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("http server at %v: %w", l.Addr(), err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mixdown/api"
+	"mixdown/mixer/accept"
 	"mixdown/mixer/webrtc"
 	"mixdown/mixer/webrtc/turn"
 )
@@ -63,6 +64,7 @@ func startTURN(cfg Config, t *webrtc.Transport, secure net.Listener, log *slog.L
 		if r.tcp, err = listen("--turn-addr", cfg.TURN.Addr); err != nil {
 			return r, err
 		}
+		r.tcp = accept.Patient(r.tcp, log, nil)
 		r.wg.Go(r.accept)
 		if err = r.listenUDP("--turn-addr", r.tcp.Addr(), "turn"); err != nil {
 			return r, err
@@ -99,14 +101,10 @@ func (r *relays) listenUDP(flag string, tcp net.Addr, scheme string) error {
 func (r *relays) accept() {
 	for {
 		c, err := r.tcp.Accept()
-		switch {
-		case err == nil:
-			r.server.ServeTCP(c)
-		case errors.Is(err, net.ErrClosed):
+		if err != nil {
 			return
-		default:
-			time.Sleep(50 * time.Millisecond) // out of file descriptors
 		}
+		r.server.ServeTCP(c)
 	}
 }
 

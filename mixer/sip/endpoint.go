@@ -194,10 +194,10 @@ func (e *Endpoint) serve() {
 			return layer.ServeUDP(&datagrams{e.socket, e.door, sync.OnceFunc(func() { close(ready) })})
 		})
 		<-ready // a call of ours before would look for another socket
-		e.until("TCP", func() error { return layer.ServeTCP(&streams{e.stream, "TCP", e.door, e.crowd}) })
+		e.until("TCP", func() error { return layer.ServeTCP(e.streams(e.stream, "TCP")) })
 	}
 	if e.secure != nil {
-		e.until("TLS", func() error { return layer.ServeTLS(&streams{e.secure, "TLS", e.door, e.crowd}) })
+		e.until("TLS", func() error { return layer.ServeTLS(e.streams(e.secure, "TLS")) })
 	}
 	e.until("WebSocket", func() error { return layer.ServeTCP(e.web) })
 	e.wg.Go(e.sweep)

@@ -38,7 +38,7 @@ func newCounters() *counters {
 	return &counters{
 		messages: counter("messages_total", "SIP messages that came in."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mixdown_sip_dropped_total",
-			Help: "Messages and connections that got no answer, by cause."}, []string{"cause"}),
+			Help: "Messages and connections that got no answer, by cause; accept: the system gave none, see the log."}, []string{"cause"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mixdown_sip_refused_total",
 			Help: "Requests answered at the door without anything being kept of them, by status."}, []string{"code"}),
 		answered: counter("answered_total", "Calls that came to stand, both ways."),

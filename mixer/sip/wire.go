@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mixdown/mixer/accept"
 )
 
 // Bounds of what comes in.
@@ -20,7 +22,6 @@ const (
 	firstMessage = 10 * time.Second // a connection that says nothing for so long is closed
 	nextMessage  = time.Hour        // between two; a call is refreshed more often
 	writeTimeout = 10 * time.Second
-	acceptPause  = 50 * time.Millisecond
 )
 
 // datagrams is a UDP socket with the door in front of it: sipgo reads what
@@ -78,17 +79,19 @@ type streams struct {
 	bound   *crowd
 }
 
-// Accept returns the next connection that there is a place for. sipgo serves no
-// more after an error, so all but closing is survived.
+// streams puts the door behind a listener. sipgo serves no more after an error of
+// Accept, so all but closing is survived.
+func (e *Endpoint) streams(l net.Listener, network string) *streams {
+	patient := accept.Patient(l, e.log.With("transport", network), e.count.dropped.WithLabelValues("accept").Inc)
+	return &streams{patient, network, e.door, e.crowd}
+}
+
+// Accept returns the next connection that there is a place for.
 func (l *streams) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil, err
-		}
 		if err != nil {
-			time.Sleep(acceptPause) // out of file descriptors
-			continue
+			return nil, err
 		}
 		if c, ok := l.bound.take(conn); ok {
 			return &stream{Conn: c, network: l.network, door: l.door, frames: &frames{r: bufio.NewReaderSize(c, 8<<10), conn: c}}, nil

@@ -13,18 +13,20 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mixdown/mixer/accept"
 )
 
 const (
-	firstWords  = 10 * time.Second // for TLS, with a certificate that may have to be asked for, and the first bytes in it
-	maxUnknown  = 512              // connections that have not said what they are
-	acceptPause = 50 * time.Millisecond
+	firstWords = 10 * time.Second // for TLS, with a certificate that may have to be asked for, and the first bytes in it
+	maxUnknown = 512              // connections that have not said what they are
 )
 
 // ALPN names that a client may negotiate (RFC 7301, RFC 7443).
@@ -58,7 +60,7 @@ type Front struct {
 
 // New takes over a listener and serves it until Close. config needs a
 // certificate only.
-func New(l net.Listener, config *tls.Config, routes Routes) *Front {
+func New(l net.Listener, config *tls.Config, routes Routes, log *slog.Logger) *Front {
 	config = config.Clone()
 	for _, name := range []string{alpnHTTP2, alpnHTTP1, alpnTURN} {
 		if !slices.Contains(config.NextProtos, name) {
@@ -66,11 +68,12 @@ func New(l net.Listener, config *tls.Config, routes Routes) *Front {
 		}
 	}
 	f := &Front{
-		l: l, tls: config, routes: routes, unknown: make(map[net.Conn]struct{}),
+		tls: config, routes: routes, unknown: make(map[net.Conn]struct{}),
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mixdown_front_connections_total", Help: "Connections to the HTTPS port, by what they were: https, http, turn, turns, ice, acme; none: nothing known, or too late; busy: too many at once.",
+			Name: "mixdown_front_connections_total", Help: "Connections to the HTTPS port, by what they were: https, http, turn, turns, ice, acme; none: nothing known, or too late; busy: too many at once; failed: not accepted, see the log.",
 		}, []string{"protocol"}),
 	}
+	f.l = accept.Patient(l, log, f.count.WithLabelValues("failed").Inc)
 	f.wg.Go(f.run)
 	return f
 }
@@ -79,10 +82,8 @@ func (f *Front) run() {
 	for {
 		c, err := f.l.Accept()
 		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
 		case err != nil:
-			time.Sleep(acceptPause) // out of file descriptors
+			return
 		case !f.enter(c):
 			f.count.WithLabelValues("busy").Inc()
 			_ = c.Close()

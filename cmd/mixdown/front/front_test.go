@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,9 +9,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +56,7 @@ func start(t *testing.T) (f *Front, at string, arrivals chan arrival) {
 	to := func(route string) func(net.Conn) {
 		return func(c net.Conn) { arrivals <- arrival{route, c} }
 	}
-	f = New(l, config(t), Routes{HTTPS: to("https"), Plain: to("plain"), TURN: to("turn"), ICE: to("ice")})
+	f = New(l, config(t), Routes{HTTPS: to("https"), Plain: to("plain"), TURN: to("turn"), ICE: to("ice")}, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = f.Close() })
 	return f, l.Addr().String(), arrivals
 }
@@ -173,7 +178,7 @@ func TestHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := NewInlet(l.Addr())
-	f := New(l, config(t), Routes{HTTPS: in.Put})
+	f := New(l, config(t), Routes{HTTPS: in.Put}, slog.New(slog.DiscardHandler))
 	s := &http.Server{ConnContext: ConnContext, Handler: WithTLS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %t", r.Proto, r.TLS != nil)
 	}))}
@@ -217,4 +222,46 @@ func FuzzTell(f *testing.F) {
 			}
 		}
 	})
+}
+
+// starved is a listener of a process that is out of file descriptors once.
+type starved struct {
+	net.Listener
+	once sync.Once
+}
+
+func (l *starved) Accept() (c net.Conn, err error) {
+	l.once.Do(func() { err = &net.OpError{Op: "accept", Err: syscall.EMFILE} })
+	if err == nil {
+		c, err = l.Listener.Accept()
+	}
+	return c, err
+}
+
+// TestStarved: the port is served after an error of Accept, which is counted and
+// in the log.
+func TestStarved(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	arrived := make(chan net.Conn, 1)
+	f := New(&starved{Listener: l}, config(t), Routes{TURN: func(c net.Conn) { arrived <- c }}, slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { _ = f.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, stunMessage); err != nil {
+		t.Fatal(err)
+	}
+	defer (<-arrived).Close()
+	if n := testutil.ToFloat64(f.count.WithLabelValues("failed")); n != 1 {
+		t.Errorf("%v of 1 error counted", n)
+	}
+	if !strings.Contains(log.String(), "LimitNOFILE") {
+		t.Errorf("not in the log: %s", &log)
+	}
 }
