@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -60,7 +61,7 @@ var opControl = &huma.Operation{
 	Description: "The server sends {type: state, state, you} at once and after each change, always whole and only the newest (state.savings says what the room does without while the server's budget is spent), and " +
 		"{type: error, error: {code, message}} for what it could not do. With ?changes=true only the first state is sent whole, and then " +
 		"{type: changes, changes: {state, participants, order}}: merge patches (RFC 7396) of the state and, by id, of its participants; order lists all of them when somebody came or went. Layouts, savings, levels, and of others the tier, codec, canvas, size and ask are not told then: GET the room for them. " +
-		"Changes of who is heard and of tiers come once a second at most; to who receives no picture every 3 s, and say of the sound only who the speaker is. Hosts are also sent {type: event, event: {type, room, timestamp, …}} as recordings, inputs and outputs change state, people raise hands, and hosts lock the room or choose its layout. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
+		"Changes of who is heard and of tiers come once a second at most; to who receives no picture every 3 s, and say of the sound only who the speaker is. Hosts are also sent {type: event, event: {type, room, timestamp, …}} as recordings, inputs and outputs change state, people raise hands, and hosts lock the room or choose its layout; one that reads too slowly for them is sent the whole state with missed, how many it was not sent. The client sends {type: media, audio, video, screen} (what it is sending, and whether its picture is a screen), " +
 		"{type: tier, tier}, {type: mute, id, audio, video} (a host, or oneself; true mutes), {type: hand, id, raised} (likewise; without id: oneself), {type: layout, layout} and " +
 		"{type: lock, locked} (hosts), {type: link, down} (before the first picture has come: what the link seems to carry towards it at least, bit/s), and {type: ping}, answered by {type: pong}.",
 	Tags:     []string{"rooms"},
@@ -72,11 +73,13 @@ var opControl = &huma.Operation{
 	Responses: map[string]*huma.Response{"101": {Description: "the connection speaks WebSocket (RFC 6455)"}, "default": problemResponse},
 }
 
-// stateMessage is sent at once and after each change.
+// stateMessage is sent at once and after each change, and to a host that was not sent
+// events because it reads too slowly.
 type stateMessage struct {
-	Type  string      `json:"type"`
-	State mixer.State `json:"state"`
-	You   string      `json:"you"`
+	Type   string      `json:"type"`
+	State  mixer.State `json:"state"`
+	You    string      `json:"you"`
+	Missed int64       `json:"missed,omitempty"` // events
 }
 
 // errorMessage answers a request that could not be done.
@@ -232,6 +235,7 @@ type control struct {
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	replies chan any
+	missed  atomic.Int64 // events for which replies had no room
 	limit   *rate.Limiter
 
 	mu    sync.Mutex
@@ -266,7 +270,8 @@ func (s *control) run(states <-chan mixer.State) {
 // write sends states and replies until the connection or the room ends.
 func (s *control) write(states <-chan mixer.State) error {
 	publishes := false
-	var told, newest *mixer.State
+	var told, newest *mixer.State // of changes
+	var whole *mixer.State        // as of now
 	due := time.NewTimer(0)
 	defer due.Stop()
 	var last time.Time
@@ -302,6 +307,7 @@ func (s *control) write(states <-chan mixer.State) error {
 			if s.brief {
 				state = brief(state, s.who.ID, picture)
 			}
+			whole = &state
 			if told != nil {
 				c, some, waits := diff(*told, state)
 				if !some {
@@ -315,26 +321,35 @@ func (s *control) write(states <-chan mixer.State) error {
 				}
 				message = changesMessage{"changes", c}
 			} else {
-				message = stateMessage{"state", state, s.who.ID}
+				message = stateMessage{"state", state, s.who.ID, s.missed.Swap(0)}
 			}
 			if last, newest = time.Now(), nil; s.brief {
 				told = &state
 			}
 		case message = <-s.replies:
 		}
-		raw, err := json.Marshal(message)
-		if err != nil {
-			return fmt.Errorf("control message: %w", err)
-		}
-		if err := s.send(raw); err != nil {
+		if err := s.send(message); err != nil {
 			return err
+		}
+		if whole == nil || s.missed.Load() == 0 {
+			continue
+		}
+		if err := s.send(stateMessage{"state", *whole, s.who.ID, s.missed.Swap(0)}); err != nil {
+			return err
+		}
+		if last, newest = time.Now(), nil; s.brief {
+			told = whole
 		}
 	}
 }
 
 // send writes one message. It is not cut off when the connection is to end:
 // that would take the closing handshake with it.
-func (s *control) send(raw []byte) error {
+func (s *control) send(message any) error {
+	raw, err := json.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("control message: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.api.writeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, func() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"mixdown/mixer"
 )
@@ -29,6 +30,8 @@ type serverMessage struct {
 	You   string
 	State mixer.State
 	Error controlError
+
+	Missed int64
 }
 
 // smallSocket is what sockets of these tests hold, so that little text stalls
@@ -421,5 +424,46 @@ func TestControlChanges(t *testing.T) {
 	var m changesMessage
 	if err := json.Unmarshal(raw, &m); err != nil || m.Type != "changes" || m.Changes.Order != nil || string(m.Changes.Participants["bob"]) != `{"muted":true}` {
 		t.Fatalf("%v: %s", err, raw)
+	}
+}
+
+// TestControlMissedEvents lets a host read too slowly for events: those that it is
+// not sent are counted, and the whole state comes after them, also to who takes
+// changes.
+func TestControlMissedEvents(t *testing.T) {
+	for _, query := range []string{"", "&changes=true"} {
+		t.Run("query"+query, func(t *testing.T) {
+			b := newBench(t)
+			b.room("ada")
+			b.api.writeTimeout = time.Hour // the test's speed decides nothing
+			url := b.serve()
+			host := b.mustDial(url, b.token("ada", mixer.Host, "demo")+query)
+			host.until("state")
+			// What a socket holds depends on the kernel, so: until some are missed, and then
+			// one that came after the others.
+			detail, sent, missed := strings.Repeat("x", 16<<10), 0, 0.
+			for ; missed < 3 && sent < 10_000; sent++ {
+				b.api.Event(mixer.Event{Type: "hand.raised", Room: "demo", Participant: "grace", Detail: detail})
+				missed = testutil.ToFloat64(b.api.meters.missed)
+			}
+			if missed < 3 {
+				t.Fatalf("all %d events found room", sent)
+			}
+			got, told := 0, int64(0)
+			for int64(got)+told < int64(sent) {
+				switch m := host.read(); m.Type {
+				case "event":
+					got++
+				case "state":
+					told += m.Missed
+					if m.State.Room != "demo" || m.You != "ada" || m.Missed == 0 {
+						t.Fatalf("a state of room %q for %q after %d missed", m.State.Room, m.You, m.Missed)
+					}
+				}
+			}
+			if float64(told) != missed {
+				t.Errorf("the host knows of %d missed events, the metric of %v", told, missed)
+			}
+		})
 	}
 }

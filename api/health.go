@@ -36,6 +36,7 @@ type meters struct {
 	requests *prometheus.CounterVec
 	controls prometheus.Gauge
 	garbled  prometheus.Counter
+	missed   prometheus.Counter
 	refused  prometheus.Counter
 }
 
@@ -50,6 +51,9 @@ func newMeters() meters {
 		garbled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mixdown_control_garbled_total", Help: "Control messages that were none.",
 		}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mixdown_control_events_missed_total", Help: "Events that hosts were not sent because they read too slowly; they are sent the whole state instead.",
+		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mixdown_joins_refused_total", Help: "Joins with a wrong key, or from an address with too many.",
 		}),
@@ -57,7 +61,7 @@ func newMeters() meters {
 }
 
 func (m meters) all() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.controls, m.garbled, m.refused}
+	return []prometheus.Collector{m.requests, m.controls, m.garbled, m.missed, m.refused}
 }
 
 // Describe implements prometheus.Collector.

@@ -170,10 +170,11 @@ type eventMessage struct {
 }
 
 // Event sends an event to the control connections of the room's hosts. It
-// never blocks: who does not read misses it, and has the state.
-func (a *API) Event(e mixer.Event) { a.hub.tell(e) }
+// never blocks: who does not read misses it, and is sent the state instead.
+func (a *API) Event(e mixer.Event) { a.meters.missed.Add(float64(a.hub.tell(e))) }
 
-func (h *hub) tell(e mixer.Event) {
+// tell returns for how many there was no room.
+func (h *hub) tell(e mixer.Event) (missed int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.live {
@@ -181,9 +182,12 @@ func (h *hub) tell(e mixer.Event) {
 			select {
 			case s.replies <- eventMessage{"event", e}:
 			default:
+				s.missed.Add(1)
+				missed++
 			}
 		}
 	}
+	return missed
 }
 
 // record asks for a room to be recorded by itself if its registry says so.
