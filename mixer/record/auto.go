@@ -11,6 +11,10 @@ import (
 // autoLinger is how long a room may be empty before its recording ends.
 const autoLinger = 30 * time.Second
 
+// autoAgain is how long after one that did not begin it is tried again, as when the
+// disk is full.
+const autoAgain = 10 * time.Second
+
 // Auto records a room by itself while somebody sends in it, until the room
 // closes. It may be called again and again.
 func (r *Recorder) Auto(room string, spec mixer.RecordingSpec) {
@@ -20,11 +24,6 @@ func (r *Recorder) Auto(room string, spec mixer.RecordingSpec) {
 		return
 	}
 	ctx, stop := context.WithCancel(r.ctx)
-	states, err := r.cfg.Rooms.Watch(ctx, room)
-	if err != nil {
-		stop()
-		return
-	}
 	r.auto[room] = stop
 	r.work.Go(func() {
 		defer func() {
@@ -33,15 +32,30 @@ func (r *Recorder) Auto(room string, spec mixer.RecordingSpec) {
 			defer r.mu.Unlock()
 			delete(r.auto, room)
 		}()
-		r.attend(ctx, room, spec, states)
+		if states, err := r.cfg.Rooms.Watch(ctx, room); err == nil { // or it has closed
+			r.attend(ctx, room, spec, states)
+		}
 	})
 }
 
 func (r *Recorder) attend(ctx context.Context, room string, spec mixer.RecordingSpec, states <-chan mixer.State) {
-	id, empty := "", false
-	linger := time.NewTimer(time.Hour)
+	id, busy := "", false
+	linger, again := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	linger.Stop()
+	again.Stop()
 	defer linger.Stop()
+	defer again.Stop()
+	ready := true // to try
+	start := func() {
+		rec, err := r.Start(ctx, room, "", spec)
+		if err != nil {
+			r.log.Warn("room not recorded, trying again", "room", room, "error", err, "in", autoAgain)
+			ready = false
+			again.Reset(autoAgain)
+			return
+		}
+		id = rec.ID
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,21 +64,20 @@ func (r *Recorder) attend(ctx context.Context, room string, spec mixer.Recording
 			if !ok {
 				return // the room has closed, and its recordings with it
 			}
-			busy := slices.ContainsFunc(st.Participants, func(m mixer.Member) bool { return m.Publishes })
+			was := busy
+			busy = slices.ContainsFunc(st.Participants, func(m mixer.Member) bool { return m.Publishes })
 			switch {
-			case busy && id == "": // who stops it by hand means it
-				rec, err := r.Start(ctx, room, "", spec)
-				if err != nil {
-					r.log.Warn("room not recorded", "room", room, "error", err)
-					break
-				}
-				id = rec.ID
+			case busy && id == "" && ready: // who stops it by hand means it
+				start()
 			case busy:
 				linger.Stop()
-			case id != "" && !empty: // and not again with each change among who only looks on
+			case id != "" && was: // and not again with each change among who only looks on
 				linger.Reset(autoLinger)
 			}
-			empty = !busy
+		case <-again.C:
+			if ready = true; busy && id == "" {
+				start()
+			}
 		case <-linger.C:
 			if s := r.session(room, id); s != nil {
 				_ = s.do(func() error { s.stop("nobody is in the room"); return nil })

@@ -63,15 +63,16 @@ type Recorder struct {
 	cfg  Config
 	log  *slog.Logger
 	root *os.Root
-	work sync.WaitGroup // what completes recordings of before, and retention
+	work sync.WaitGroup // what begins, what completes recordings of before, and retention
 	stop context.CancelFunc
 	ctx  context.Context
 
-	mu     sync.Mutex
-	live   map[string]*session // by ID
-	auto   map[string]context.CancelFunc
-	closed bool
-	count  struct{ started, done, failed, recovered, events, dropped, parts uint64 }
+	mu        sync.Mutex          // not held while a room or the disk is waited for
+	live      map[string]*session // by ID
+	beginning int                 // that will be
+	auto      map[string]context.CancelFunc
+	closed    bool
+	count     struct{ started, done, failed, recovered, aside, events, dropped, parts uint64 }
 
 	uploading sync.Mutex // guards what folders know of uploads
 }
@@ -194,7 +195,7 @@ func (r *Recorder) Start(ctx context.Context, room, by string, spec mixer.Record
 	id := newID(r.now())
 	s := &session{
 		rec: r, room: room, id: id, format: format, spec: spec,
-		inbox: make(chan func()), done: make(chan struct{}), files: map[string]*file{},
+		inbox: make(chan func()), ended: make(chan struct{}), done: make(chan struct{}), files: map[string]*file{},
 		info: mixer.Recording{ID: id, Room: room, By: by, State: mixer.RecordingRuns, Spec: spec, Started: r.now(), Stored: "local"},
 	}
 	if s.dir, err = place(room, s.id); err != nil {
@@ -221,39 +222,29 @@ func (r *Recorder) Start(ctx context.Context, room, by string, spec mixer.Record
 	return s.describe(), nil
 }
 
-// begin makes the folder and brings a session to life.
+// begin makes the folder and brings a session to life. The lock is not held
+// meanwhile: a room that takes its time is to keep no other one's recording waiting.
 func (r *Recorder) begin(s *session) error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	defer r.work.Done()
+	states, err := r.prepare(s)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.closed:
-		return fmt.Errorf("the server is stopping: %w", mixer.ErrBusy)
-	case r.cfg.Most > 0 && len(r.live) >= r.cfg.Most:
-		return fmt.Errorf("%d recordings are running, which is all there may be: %w", len(r.live), mixer.ErrBusy)
+	r.beginning--
+	late := r.closed
+	if err == nil && !late {
+		r.live[s.id] = s
+		r.count.started++
 	}
-	states, err := r.cfg.Rooms.Watch(s.ctx, s.room)
+	r.mu.Unlock()
+	if err == nil && late {
+		s.leave()
+		err = errors.Join(errClosed, s.discard())
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.root.MkdirAll(s.dir, 0o750); err != nil {
-		return err
-	}
-	if s.timeline, err = newTimeline(r.root, s.dir, cmp.Or(s.spec.Layout, mixer.Layouts()[0])); err != nil {
-		return errors.Join(err, r.root.RemoveAll(s.dir))
-	}
-	err = r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640)
-	if err == nil {
-		err = s.join()
-	}
-	if err != nil {
-		s.timeline.out.Close()
-		return errors.Join(err, r.root.RemoveAll(s.dir))
-	}
-	if s.spec.Participants {
-		s.people = newPeople(s)
-	}
-	r.live[s.id] = s
-	r.count.started++
 	s.posted.Go(func() {
 		s.save()
 		s.tell("started", "")
@@ -263,6 +254,55 @@ func (r *Recorder) begin(s *session) error {
 	})
 	go s.run(states)
 	return nil
+}
+
+var errClosed = fmt.Errorf("the server is stopping: %w", mixer.ErrBusy)
+
+// enter counts a recording that begins: Close waits for it.
+func (r *Recorder) enter() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	running := len(r.live) + r.beginning
+	switch {
+	case r.closed:
+		return errClosed
+	case r.cfg.Most > 0 && running >= r.cfg.Most:
+		return fmt.Errorf("%d recordings are running, which is all there may be: %w", running, mixer.ErrBusy)
+	}
+	r.beginning++
+	r.work.Add(1)
+	return nil
+}
+
+// prepare makes the folder and brings the film into the room, or leaves nothing.
+func (r *Recorder) prepare(s *session) (<-chan mixer.State, error) {
+	states, err := r.cfg.Rooms.Watch(s.ctx, s.room)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.root.MkdirAll(s.dir, 0o750); err != nil {
+		return nil, err
+	}
+	if s.timeline, err = newTimeline(r.root, s.dir, cmp.Or(s.spec.Layout, mixer.Layouts()[0])); err != nil {
+		return nil, errors.Join(err, r.root.RemoveAll(s.dir))
+	}
+	err = r.root.WriteFile(path.Join(s.dir, reserve), make([]byte, reserveSize), 0o640)
+	if err == nil {
+		err = s.join()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.discard())
+	}
+	if s.spec.Participants {
+		s.people = newPeople(s)
+	}
+	return states, nil
+}
+
+// discard removes what prepare made.
+func (s *session) discard() error {
+	s.timeline.out.Close()
+	return s.rec.root.RemoveAll(s.dir)
 }
 
 // ended forgets a session that is complete.

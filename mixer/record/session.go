@@ -35,7 +35,8 @@ type session struct {
 	spec   mixer.RecordingSpec
 	dir    string
 	inbox  chan func()
-	done   chan struct{}
+	ended  chan struct{} // nothing is asked of it any more
+	done   chan struct{} // it is complete
 	ctx    context.Context
 	cancel context.CancelFunc
 	posted sync.WaitGroup
@@ -249,7 +250,7 @@ func (s *session) do(fn func() error) (err error) {
 	case s.inbox <- func() { err = fn(); close(ran) }:
 		<-ran
 		return err
-	case <-s.done:
+	case <-s.ended: // completing it, and uploading, may take long
 		return fmt.Errorf("recording %q has ended: %w", s.id, mixer.ErrState)
 	}
 }
@@ -320,6 +321,7 @@ func (s *session) watch() {
 
 // finish makes what was recorded complete.
 func (s *session) finish(err error) {
+	close(s.ended)
 	s.leave()
 	s.cancel()
 	s.posted.Wait()
