@@ -1,6 +1,7 @@
 package mixer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mixdown/codec"
 	"mixdown/mixer"
 	"mixdown/mixer/record"
 )
@@ -142,6 +144,107 @@ func TestRecordedOnceItCanBe(t *testing.T) {
 		synctest.Wait()
 		if all := s.recorder.List("a"); len(all) != 1 || all[0].State != mixer.RecordingRuns {
 			t.Errorf("recordings once there was room: %+v", all)
+		}
+	})
+}
+
+// blindRoom is rooms whose taps see no pictures until it is let go.
+type blindRoom struct {
+	record.Rooms
+	sees atomic.Bool
+}
+
+func (b *blindRoom) Tap(room, id string, tap mixer.Tap) (stop func(), err error) {
+	return b.Rooms.Tap(room, id, &blindTap{tap, b})
+}
+
+type blindTap struct {
+	mixer.Tap
+	room *blindRoom
+}
+
+func (b *blindTap) WriteUnit(u codec.Unit) {
+	if u.Codec.Kind == codec.Audio || b.room.sees.Load() {
+		b.Tap.WriteUnit(u)
+	}
+}
+
+// TestRecordingOfNoPictures: a recording does not wait for the first picture of
+// somebody who says that it sends some: meanwhile it does what it is asked for, and
+// what is heard is written. Once there are pictures, they are in a file with the sound.
+func TestRecordingOfNoPictures(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		blind := &blindRoom{}
+		s := newStudio(t, dir, 0, func(c *record.Config) { blind.Rooms, c.Rooms = c.Rooms, blind })
+		defer s.close()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		c := newLateCamera(t)
+		pub, err := s.rooms.Publish(ctx, "a", mixer.Identity{ID: "g", Name: "Grace", Role: mixer.Participant}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.playing.Go(func() { defer c.sound.Close(); c.play(ctx, t, pub) })
+		time.Sleep(3 * time.Second)
+		rec, err := s.recorder.Start(t.Context(), "a", "", mixer.RecordingSpec{Format: "mkv", Participants: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// In virtual time nothing takes any but what waits.
+		for range 3 {
+			for _, do := range []func(room, id string) (mixer.Recording, error){s.recorder.Pause, s.recorder.Resume} {
+				asked := time.Now()
+				if _, err := do("a", rec.ID); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(asked); took > 0 {
+					t.Errorf("it answered after %v", took)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		files := func() (found []mixer.RecordingFile) {
+			got, err := s.recorder.Get("a", rec.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range got.Files {
+				if strings.HasPrefix(f.Name, "pGrace-") {
+					found = append(found, f)
+				}
+			}
+			return found
+		}
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		// Where decoding begins a moment passes without pictures, and has files of its own.
+		heard := files()
+		if len(heard) == 0 || heard[len(heard)-1].Size == 0 {
+			t.Fatalf("files of who is only heard: %+v", heard)
+		}
+		blind.sees.Store(true)
+		time.Sleep(4 * time.Second)
+		if _, err := s.recorder.Stop("a", rec.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		seen := files()
+		if len(seen) != len(heard)+1 {
+			t.Fatalf("files of who was seen later: %+v, before %+v", seen, heard)
+		}
+		for i, f := range seen[len(seen)-2:] {
+			if f.Length < 3 || f.Length > 5 {
+				t.Errorf("%s is %v s long, want about 4", f.Name, f.Length)
+			}
+			raw, err := os.ReadFile(filepath.Join(dir, "a", rec.ID, f.Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pictures := bytes.Contains(raw, []byte("V_VP8")); pictures != (i == 1) || !bytes.Contains(raw, []byte("A_OPUS")) {
+				t.Errorf("%s: pictures %v", f.Name, pictures)
+			}
 		}
 	})
 }

@@ -11,10 +11,12 @@ import (
 )
 
 // people is one file for each participant of a recording, as received. The
-// session's goroutine owns it.
+// session's goroutine owns it, and waits for nobody's pictures.
 type people struct {
 	session *session
 	films   map[string]*recordee
+	probes  map[string]*probe // of who is to send pictures
+	seen    chan sight        // for the session's goroutine, which calls saw
 	count   int
 }
 
@@ -62,7 +64,9 @@ func (l *line) place(u codec.Unit) time.Time {
 	return l.at
 }
 
-func newPeople(s *session) *people { return &people{session: s, films: map[string]*recordee{}} }
+func newPeople(s *session) *people {
+	return &people{session: s, films: map[string]*recordee{}, probes: map[string]*probe{}, seen: make(chan sight, 16)}
+}
 
 // follow begins a file for who sends and has none, and one anew for who sends
 // something else than before.
@@ -76,64 +80,105 @@ func (p *people) follow(st mixer.State) {
 			continue
 		}
 		here[m.ID] = true
-		r := p.films[m.ID]
-		if r != nil && (r.video != "") == m.Video {
-			continue
+		r, probe := p.films[m.ID], p.probes[m.ID]
+		switch {
+		case m.Video && r != nil && r.video != "":
+		case m.Video && probe != nil:
+			probe.of = m
+		case m.Video:
+			p.look(m)
+		case r == nil || r.video != "":
+			p.end(m.ID)
+			p.begin(m, "")
+		case probe != nil:
+			p.forget(m.ID)
 		}
-		p.end(m.ID)
-		p.begin(m)
 	}
 	for id := range p.films {
 		if !here[id] {
 			p.end(id)
 		}
 	}
-}
-
-// probe waits for what a participant's pictures are coded in.
-type probe struct {
-	seen chan string
-}
-
-// WriteUnit implements mixer.Tap.
-func (p probe) WriteUnit(u codec.Unit) {
-	if u.Codec != nil && u.Codec.Kind == codec.Video {
-		select {
-		case p.seen <- u.Codec.Name:
-		default:
+	for id := range p.probes {
+		if !here[id] {
+			p.forget(id)
 		}
 	}
 }
 
-// probeTime is how long a first picture is waited for.
-const probeTime = 500 * time.Millisecond
+// probe waits for a picture of a participant, to know its codec: that of a file
+// cannot change.
+type probe struct {
+	of   mixer.Member
+	to   chan<- sight
+	stop func()
+	late *time.Timer
+}
 
-// codecOf finds out what somebody's pictures are coded in, or "".
-func (p *people) codecOf(m mixer.Member) string {
-	if !m.Video {
-		return ""
-	}
-	seen := probe{make(chan string, 1)}
-	stop, err := p.session.rec.cfg.Rooms.Tap(p.session.room, m.ID, seen)
-	if err != nil {
-		return ""
-	}
-	defer stop()
-	select {
-	case name := <-seen.seen:
-		return name
-	case <-time.After(probeTime):
-		return ""
+// sight is what a probe saw: a codec, or "" when it has waited for long enough.
+type sight struct {
+	by    *probe
+	codec string
+}
+
+// WriteUnit implements mixer.Tap.
+func (p *probe) WriteUnit(u codec.Unit) {
+	if u.Codec != nil && u.Codec.Kind == codec.Video {
+		select {
+		case p.to <- sight{p, u.Codec.Name}:
+		default: // the next picture has the same
+		}
 	}
 }
 
-func (p *people) begin(m mixer.Member) {
+// probeTime is how long sound waits for a first picture, to be in one file with it.
+const probeTime = 500 * time.Millisecond
+
+// look puts a probe on somebody.
+func (p *people) look(m mixer.Member) {
+	s := p.session
+	probe := &probe{of: m, to: p.seen}
+	var err error
+	if probe.stop, err = s.rec.cfg.Rooms.Tap(s.room, m.ID, probe); err != nil {
+		return // has left
+	}
+	probe.late = time.AfterFunc(probeTime, func() {
+		select {
+		case p.seen <- sight{by: probe}:
+		case <-s.done:
+		}
+	})
+	p.probes[m.ID] = probe
+}
+
+// forget takes a probe away.
+func (p *people) forget(id string) {
+	if probe := p.probes[id]; probe != nil {
+		delete(p.probes, id)
+		probe.late.Stop()
+		probe.stop()
+	}
+}
+
+// saw begins a file with pictures of the codec that was seen; or one with sound
+// alone for who says that it sends pictures and does not, until it does.
+func (p *people) saw(v sight) {
+	m := v.by.of
+	switch {
+	case p.probes[m.ID] != v.by: // taken away since
+	case v.codec != "":
+		p.end(m.ID)
+		p.begin(m, v.codec)
+	case p.films[m.ID] == nil:
+		p.begin(m, "")
+	}
+}
+
+// begin begins somebody's file, with pictures of a codec or with sound alone.
+func (p *people) begin(m mixer.Member, video string) {
 	s := p.session
 	sound := s.rec.cfg.Codecs.Find("opus")
-	r := &recordee{done: make(chan struct{}), video: p.codecOf(m)}
-	if m.Video && r.video == "" {
-		return // the next state tries again
-	}
+	r := &recordee{done: make(chan struct{}), video: video}
 	p.count++
 	name := fmt.Sprintf("%s-%d.mkv", plain("p"+m.Name), p.count)
 	cfg := output.Config{
@@ -219,7 +264,9 @@ func (r *recordee) WriteUnit(u codec.Unit) {
 	r.film.WriteVideo([]*mixer.Packet{p})
 }
 
+// end ends somebody's file, and what is waited for to begin one.
 func (p *people) end(id string) {
+	p.forget(id)
 	r := p.films[id]
 	if r == nil {
 		return
@@ -233,5 +280,8 @@ func (p *people) end(id string) {
 func (p *people) close() {
 	for id := range p.films {
 		p.end(id)
+	}
+	for id := range p.probes {
+		p.forget(id)
 	}
 }

@@ -219,10 +219,16 @@ func (s *session) run(states <-chan mixer.State) {
 	go func() { filmed <- s.film.Run() }()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	var seen <-chan sight
+	if s.people != nil {
+		seen = s.people.seen
+	}
 	for {
 		select {
 		case fn := <-s.inbox:
 			fn()
+		case v := <-seen:
+			s.people.saw(v)
 		case st, ok := <-states:
 			if !ok {
 				states = nil
