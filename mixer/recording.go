@@ -54,10 +54,11 @@ type Recording struct {
 	Spec      RecordingSpec   `json:"spec"`
 	Started   time.Time       `json:"started"`
 	Ended     time.Time       `json:"ended,omitzero"`
-	Length    float64         `json:"length"`  // s of programme
-	Size      int64           `json:"size"`    // bytes
-	Dropped   uint64          `json:"dropped"` // pictures and packets of sound left out because the disk was slow
-	Stored    string          `json:"stored"`  // local, or what it was uploaded to
+	Length    float64         `json:"length"`          // s of programme
+	Size      int64           `json:"size"`            // bytes
+	Dropped   uint64          `json:"dropped"`         // pictures and packets of sound left out because the disk was slow
+	Stored    string          `json:"stored"`          // local, or what it was uploaded to
+	Tries     int             `json:"tries,omitempty"` // starts of the server that could not upload it
 	Files     []RecordingFile `json:"files"`
 }
 

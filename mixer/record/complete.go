@@ -3,6 +3,8 @@ package record
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -46,8 +48,15 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 		}
 	}
 	rec.State, rec.Reason = state, reason
+	if strings.HasPrefix(reason, notStored) {
+		r.missed(rec, dir)
+	} else {
+		rec.Tries = 0
+	}
 	if err := save(r.root, *rec); err != nil {
 		r.log.Error("recording's state not saved", "room", rec.Room, "recording", rec.ID, "error", err)
+	} else {
+		r.clear(dir, *rec)
 	}
 	if update != nil {
 		update(*rec)
@@ -59,8 +68,51 @@ func (r *Recorder) complete(rec *mixer.Recording, state mixer.RecordingState, re
 	if state == mixer.RecordingFailed {
 		event = "failed"
 	}
-	r.notify(mixer.Event{Type: "recording." + event, Room: rec.Room, Recording: rec, Detail: reason})
+	r.notify(mixer.Event{Type: "recording." + event, Room: rec.Room, Recording: rec, Detail: rec.Reason})
 	return true
+}
+
+// What cannot be uploaded is tried again at so many starts, and for so long after its
+// end: an outage is not to be taken for something that never works.
+const (
+	maxStarts  = 5
+	asideAfter = 24 * time.Hour
+)
+
+// missed counts that a recording could not be uploaded, and sets it aside if that
+// has gone on for long enough. It stays here whole.
+func (r *Recorder) missed(rec *mixer.Recording, dir string) {
+	if rec.Tries++; rec.Tries < maxStarts || r.now().Sub(rec.Ended) < asideAfter {
+		return
+	}
+	folder := filepath.Join(r.cfg.Dir, filepath.FromSlash(dir))
+	remedy := fmt.Sprintf(`mend that, set "tries" to 0 in %s, and start the server anew; or put the files where they belong by hand`, filepath.Join(folder, stateFile))
+	r.log.Error("recording set aside: it is not uploaded any more, all of it stays here", "room", rec.Room, "recording", rec.ID,
+		"folder", folder, "tries", rec.Tries, "reason", rec.Reason, "remedy", remedy)
+	rec.Reason = fmt.Sprintf("%s%s; %d tries have failed; all of it is in %s; %s", setAside, rec.Reason, rec.Tries, folder, remedy)
+	r.mu.Lock()
+	r.count.aside++
+	r.mu.Unlock()
+}
+
+// unstored reports whether a recording is still to be uploaded.
+func unstored(rec mixer.Recording) bool {
+	return rec.State == mixer.RecordingDone &&
+		(strings.HasPrefix(rec.Reason, notStored) || strings.HasPrefix(rec.Reason, setAside) && rec.Tries == 0)
+}
+
+// clear removes the files here of a recording that is stored elsewhere, if they are
+// not to stay. Its state says so by then: a process that ends on the way leaves files that
+// can go, and not a recording that nobody finds.
+func (r *Recorder) clear(dir string, rec mixer.Recording) {
+	if r.cfg.Store == nil || r.cfg.KeepLocal || rec.Stored != r.cfg.Store.String() {
+		return
+	}
+	for _, f := range rec.Files {
+		if err := r.root.Remove(path.Join(dir, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.log.Warn("file of an uploaded recording not removed here", "file", path.Join(r.cfg.Dir, dir, f.Name), "error", err)
+		}
+	}
 }
 
 // errNothing says that no part of a file plays.
@@ -70,8 +122,12 @@ var errNothing = errors.New("nothing in it plays")
 // What does not play and is larger is kept: somebody may know how to read it.
 const headerMost = 4 << 10
 
-// notStored begins the reason of a recording that could not be uploaded.
-const notStored = "not stored: "
+// Beginnings of the reason of a recording that could not be uploaded: at the next start it
+// is tried again, or not.
+const (
+	notStored = "not stored: "
+	setAside  = "set aside: "
+)
 
 // recover finishes what a former process did not.
 func (r *Recorder) recover() {
@@ -79,9 +135,12 @@ func (r *Recorder) recover() {
 		if r.ctx.Err() != nil {
 			return
 		}
-		if r.cfg.Store != nil && rec.State == mixer.RecordingDone && strings.HasPrefix(rec.Reason, notStored) {
+		if r.cfg.Store != nil && unstored(rec) {
 			r.complete(&rec, rec.State, "", nil)
 			continue
+		}
+		if rec.State == mixer.RecordingDone {
+			r.clear(path.Join(rec.Room, rec.ID), rec)
 		}
 		if rec.State == mixer.RecordingDone || rec.State == mixer.RecordingFailed || r.session(rec.Room, rec.ID) != nil {
 			continue

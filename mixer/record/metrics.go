@@ -37,6 +37,7 @@ func (r *Recorder) Collect(out chan<- prometheus.Metric) {
 	put(prometheus.CounterValue, "mixdown_recordings_failed_total", "Recordings that writing ended.", float64(c.failed))
 	put(prometheus.CounterValue, "mixdown_recordings_recovered_total", "Recordings that a former process left, finished.", float64(c.recovered))
 	put(prometheus.CounterValue, "mixdown_recordings_dropped_total", "Pictures and packets of sound left out because the disk was slow.", float64(dropped))
+	put(prometheus.CounterValue, "mixdown_recordings_set_aside_total", "Recordings that could not be uploaded and are not tried any more; they stay here, and say why.", float64(c.aside))
 	put(prometheus.CounterValue, "mixdown_recordings_parts_total", "Parts of files uploaded.", float64(c.parts))
 	if left, err := free(r.cfg.Dir); err == nil {
 		put(prometheus.GaugeValue, "mixdown_recordings_disk_free_bytes", "What is free where recordings are kept.", float64(left))

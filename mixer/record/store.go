@@ -55,8 +55,7 @@ func (r *Recorder) loadUploads(dir string) map[string]string {
 	return begun
 }
 
-// upload stores all files of a complete recording, and removes them here if
-// they are not to stay.
+// upload stores all files of a complete recording.
 func (r *Recorder) upload(dir string, rec *mixer.Recording) error {
 	for _, f := range rec.Files {
 		if err := r.uploadFile(r.ctx, dir, f); err != nil {
@@ -65,14 +64,6 @@ func (r *Recorder) upload(dir string, rec *mixer.Recording) error {
 	}
 	rec.Stored = r.cfg.Store.String()
 	_ = r.root.Remove(path.Join(dir, uploads))
-	if r.cfg.KeepLocal {
-		return nil
-	}
-	for _, f := range rec.Files {
-		if err := r.root.Remove(path.Join(dir, f.Name)); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

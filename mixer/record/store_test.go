@@ -252,12 +252,11 @@ func TestUploadGivenUp(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	dir := t.TempDir()
 	var events []string
-	r := openLibrary(t, dir, func(c *Config) {
-		c.Keep, c.KeepSize = 48*time.Hour, 250
-		c.Notify = func(e mixer.Event) { events = append(events, e.Type+" "+e.Recording.ID) }
-	})
+	r := still(t, Config{
+		Dir: t.TempDir(), Keep: 48 * time.Hour, KeepSize: 250,
+		Notify: func(e mixer.Event) { events = append(events, e.Type+" "+e.Recording.ID) },
+	}, t.Output())
 	now := time.Now()
 	for i, age := range []time.Duration{72 * time.Hour, 5 * time.Hour, 4 * time.Hour, 3 * time.Hour} {
 		rec := mixer.Recording{ID: string(rune('p' + i)), Room: "a", State: mixer.RecordingDone, Started: now.Add(-age), Ended: now.Add(-age), Size: 100, Stored: "local"}
@@ -340,5 +339,138 @@ func TestPublishedOnce(t *testing.T) {
 	}
 	if !bytes.Contains(made[0], []byte(`"join"`)) || !bytes.Equal(made[0], made[1]) {
 		t.Errorf("first %s, then %s", made[0], made[1])
+	}
+}
+
+// unstore makes the recording of a library one that ended two days ago and could not be
+// uploaded.
+func unstore(t *testing.T, dir, id string) {
+	t.Helper()
+	change(t, dir, id, func(rec *mixer.Recording) {
+		rec.State, rec.Reason, rec.Ended = mixer.RecordingDone, notStored+"no answer", time.Now().Add(-2*asideAfter)
+	})
+}
+
+// change writes a recording's state anew.
+func change(t *testing.T, dir, id string, how func(*mixer.Recording)) {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	rec, err := load(root, "a", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	how(&rec)
+	if err := save(root, rec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// still is a Recorder that does nothing by itself.
+func still(t *testing.T, cfg Config, log io.Writer) *Recorder {
+	t.Helper()
+	root, err := os.OpenRoot(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	cfg.Now = time.Now
+	return &Recorder{cfg: cfg, log: slog.New(slog.NewTextHandler(log, nil)), root: root, ctx: t.Context()}
+}
+
+// recovered does what a start does about recordings of before.
+func recovered(t *testing.T, dir string, b *bucket, log io.Writer, notify func(mixer.Event)) {
+	t.Helper()
+	still(t, Config{Dir: dir, Store: b.store(t), Notify: notify}, log).recover()
+}
+
+// TestSetAside: what cannot be uploaded at five starts is not tried for ever, says
+// where it is and what to do, and is uploaded once that is done.
+func TestSetAside(t *testing.T) {
+	b := newBucket(t)
+	dir, id, content := library(t, 1000)
+	unstore(t, dir, id)
+	file := filepath.Join(dir, "a", id, "programme.mp4")
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	start := func() (rec mixer.Recording, told int) {
+		recovered(t, dir, b, &log, func(mixer.Event) { told++ })
+		change(t, dir, id, func(saved *mixer.Recording) { rec = *saved })
+		return rec, told
+	}
+	for n := 1; n < maxStarts; n++ {
+		if rec, told := start(); !strings.HasPrefix(rec.Reason, notStored) || rec.Tries != n || told != 1 {
+			t.Fatalf("start %d: %d tries, %d events, %s", n, rec.Tries, told, rec.Reason)
+		}
+	}
+	rec, _ := start()
+	for _, want := range []string{setAside, "no such file", filepath.Join(dir, "a", id), `"tries" to 0`} {
+		if !strings.Contains(rec.Reason, want) {
+			t.Errorf("the reason does not say %q: %s", want, rec.Reason)
+		}
+	}
+	if !strings.Contains(log.String(), "recording set aside") {
+		t.Error("nothing of it in the log")
+	}
+	if again, told := start(); told != 0 || again.Reason != rec.Reason || again.Tries != maxStarts {
+		t.Errorf("set aside, it was tried again: %d events, %+v", told, again)
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	change(t, dir, id, func(rec *mixer.Recording) { rec.Tries = 0 })
+	if rec, _ := start(); rec.Reason != "" || rec.Stored != b.store(t).String() {
+		t.Fatalf("mended: %+v", rec)
+	}
+	in, err := b.store(t).Open(t.Context(), "a/"+id+"/programme.mp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes in the bucket, %v", len(got), err)
+	}
+}
+
+// TestOutageIsNotSetAside: many starts in a day are one outage.
+func TestOutageIsNotSetAside(t *testing.T) {
+	r := &Recorder{log: slog.New(slog.DiscardHandler), cfg: Config{Now: time.Now}}
+	rec := mixer.Recording{Reason: notStored + "no answer", Ended: time.Now().Add(-time.Hour)}
+	for range 3 * maxStarts {
+		r.missed(&rec, "a/b")
+	}
+	if !strings.HasPrefix(rec.Reason, notStored) {
+		t.Error(rec.Reason)
+	}
+}
+
+// TestUploadedThenRemoved: files go from here once the state says where they are, and
+// not before; what a process left that ended in between goes at the next start.
+func TestUploadedThenRemoved(t *testing.T) {
+	b := newBucket(t)
+	dir, id, _ := library(t, 1000)
+	unstore(t, dir, id)
+	folder := filepath.Join(dir, "a", id)
+	blocked := filepath.Join(folder, stateFile+".new") // what the state is written into first
+	if err := os.Mkdir(blocked, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	start := func() { recovered(t, dir, b, t.Output(), func(mixer.Event) {}) }
+	start()
+	if _, err := os.Stat(filepath.Join(folder, "programme.mp4")); err != nil {
+		t.Fatalf("gone, and the state says it is here: %v", err)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	change(t, dir, id, func(rec *mixer.Recording) { rec.Reason, rec.Stored = "", b.store(t).String() })
+	start()
+	if _, err := os.Stat(filepath.Join(folder, "programme.mp4")); !os.IsNotExist(err) {
+		t.Errorf("uploaded, it stays here: %v", err)
 	}
 }
