@@ -1,7 +1,6 @@
 package input
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +28,7 @@ func TestFile(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, nil)
 	s.film("film.mp4", "red")
-	e := s.listen(false)
+	e := s.listen()
 	st := s.play(mixer.InputRequest{File: "film.mp4", Loop: true, Name: "Film"})
 	if st.Duration < 1.9 || st.Duration > 2.1 || st.Pictures != "h264" || st.Sound != "aac" || st.Width != 320 || st.Height != 180 {
 		t.Errorf("opened as %+v", st)
@@ -99,65 +97,6 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestTogether plays a flash with a beep each second and compares where both are
-// on the room's lines of RTP time.
-func TestTogether(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, nil)
-	s.make("sync.mkv", "-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=4,drawbox=c=white:t=fill:enable='lt(mod(t+0.001,1),0.2)'",
-		"-f", "lavfi", "-i", "sine=1000:r=48000:d=4,volume=4:enable='lt(mod(t,1),0.2)',volume=0:enable='gte(mod(t,1),0.2)'",
-		"-c:v", "libx264", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus")
-	e := s.listen(true)
-	began := time.Now()
-	st := s.play(mixer.InputRequest{File: "sync.mkv"})
-	ended := s.until(st.ID, 15*time.Second, func(st mixer.InputState) bool { return st.State == mixer.InputEnded })
-	if took := time.Since(began); took > 6*time.Second || ended.Dropped > 0 {
-		t.Skipf("this machine is too busy to tell: 4 s took %v, %d pictures dropped", took, ended.Dropped)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var beeps, flashes []time.Time
-	const window = 240
-	for i, quiet := 0, 100; i+window < len(e.pcm); i += window {
-		if goertzel(e.pcm[i:i+window], 1000) < -45 {
-			quiet++
-			continue
-		}
-		if quiet > 40 { // 200 ms
-			beeps = append(beeps, e.begun.Add(time.Duration(i)*time.Second/soundRate))
-		}
-		quiet = 0
-	}
-	dark := true
-	for _, l := range e.video {
-		if bright := l.y > 120; bright != dark {
-			continue
-		}
-		if dark {
-			flashes = append(flashes, l.at)
-		}
-		dark = !dark
-	}
-	if len(beeps) < 3 || len(flashes) < 2 {
-		t.Fatalf("%d beeps, %d flashes", len(beeps), len(flashes))
-	}
-	// The first is on show as soon as the tile is there.
-	var off []time.Duration
-	for _, b := range beeps[1:] {
-		i, _ := slices.BinarySearchFunc(flashes, b.Add(-500*time.Millisecond), time.Time.Compare)
-		if i < len(flashes) {
-			off = append(off, flashes[i].Sub(b))
-		}
-	}
-	// A busy machine makes pictures late, or leaves a flash out; it makes none early. So
-	// the best of them tells whether they are meant to be together.
-	best := slices.MinFunc(off, func(a, b time.Duration) int { return cmp.Compare(a.Abs(), b.Abs()) })
-	t.Logf("pictures are behind their sound by %v", off)
-	if best.Abs() > 60*time.Millisecond {
-		t.Errorf("pictures are behind their sound by %v", off)
-	}
-}
-
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, nil)
@@ -185,7 +124,7 @@ func TestAnnouncement(t *testing.T) {
 	s := newStage(t, nil)
 	s.film("film.mp4", "red")
 	s.make("gong.wav", "-f", "lavfi", "-i", "sine=400:d=1.2")
-	e := s.listen(false)
+	e := s.listen()
 	film := s.play(mixer.InputRequest{File: "film.mp4", Loop: true})
 	s.until(film.ID, 5*time.Second, playing)
 	st, err := s.inputs.Announce(t.Context(), "a", mixer.InputRequest{File: "gong.wav", Volume: 1})
@@ -503,7 +442,7 @@ func TestLive(t *testing.T) {
 	stop := publish(address, "-f", "flv")
 	srt := fmt.Sprintf("srt://127.0.0.1:%d", port)
 	publish(srt+"?mode=listener", "-f", "mpegts")
-	e := s.listen(false)
+	e := s.listen()
 
 	var st mixer.InputState
 	for end := time.Now().Add(8 * time.Second); ; time.Sleep(100 * time.Millisecond) {

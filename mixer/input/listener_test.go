@@ -134,75 +134,32 @@ func (s *stage) colour() (r, g, b uint32) {
 	return r >> 8, g >> 8, b >> 8
 }
 
-// ear is somebody in the room who decodes what is sent.
+// ear is somebody in the room who decodes the sound that is sent.
 type ear struct {
-	mu     sync.Mutex
-	dec    codec.AudioDecoder
-	pic    codec.VideoDecoder
-	pcm    []int16
-	begun  time.Time // that pcm's beginning stands for
-	video  []light
-	opened bool
-	unit   []byte
-	cut    codec.Depacketizer
+	mu  sync.Mutex
+	dec codec.AudioDecoder
+	pcm []int16
 }
 
-// light is how bright a picture's middle was, and when.
-type light struct {
-	at time.Time
-	y  byte
-}
-
-func (s *stage) listen(pictures bool) *ear {
+func (s *stage) listen() *ear {
 	s.t.Helper()
-	set := catalog.Default()
-	dec, err := set.Find("opus").NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: 1})
+	dec, err := catalog.Default().Find("opus").NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: 1})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	e := &ear{dec: dec}
-	if pictures {
-		if e.pic, err = set.Find("VP8").NewVideoDecoder(); err != nil {
-			s.t.Fatal(err)
-		}
-		e.cut = set.Find("VP8").Payload.NewDepacketizer()
-	}
 	if _, err := s.rooms.Subscribe(s.t.Context(), "a", mixer.Identity{ID: "ear", Name: "ear", Role: mixer.Viewer}, e, mixer.Want{}); err != nil {
 		s.t.Fatal(err)
 	}
 	return e
 }
 
-func (e *ear) Codecs() []string {
-	if e.pic == nil {
-		return []string{"opus"}
-	}
-	return []string{"opus", "VP8"}
-}
-
-func (e *ear) WriteVideo(picture []*mixer.Packet) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.pic == nil {
-		return
-	}
-	e.unit = e.unit[:0]
-	for _, p := range picture {
-		e.unit, _ = e.cut.Append(e.unit, p.Payload)
-	}
-	f, err := e.pic.Decode(codec.Unit{Data: e.unit, Keyframe: picture[0].Keyframe})
-	if err == nil && f != nil {
-		e.video = append(e.video, light{picture[0].Time, f.Y[f.Height/2*f.YStride+f.Width/2]})
-		f.Release()
-	}
-}
+func (e *ear) Codecs() []string           { return []string{"opus"} }
+func (e *ear) WriteVideo([]*mixer.Packet) {}
 
 func (e *ear) WriteAudio(p *mixer.Packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.opened {
-		e.opened, e.begun = true, p.Time
-	}
 	pcm := make([]int16, 2880)
 	if n, err := e.dec.Decode(p.Payload, pcm); err == nil {
 		e.pcm = append(e.pcm, pcm[:n]...)
@@ -213,10 +170,6 @@ func (e *ear) Close(error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dec.Close()
-	if e.pic != nil {
-		e.pic.Close()
-		e.pic = nil
-	}
 }
 
 // tone is the level of a frequency in the last d of what was heard, dBov.
