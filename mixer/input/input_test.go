@@ -118,6 +118,40 @@ func TestPicture(t *testing.T) {
 	}
 }
 
+// TestToldLast changes two inputs at once, over and over: what the room knows of them
+// in the end is what holds.
+func TestToldLast(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.make("card.png", "-f", "lavfi", "-i", "color=blue:s=320x180", "-frames:v", "1")
+	var ids [2]string
+	for i := range ids {
+		ids[i] = s.play(mixer.InputRequest{File: "card.png"}).ID
+		s.until(ids[i], time.Minute, func(st mixer.InputState) bool { return st.State == mixer.InputPlaying })
+	}
+	for n := range 1000 {
+		volume := float64(n) / 1000
+		var both sync.WaitGroup
+		for _, id := range ids {
+			both.Go(func() {
+				if _, err := s.inputs.ChangeInput("a", id, mixer.InputChange{Volume: &volume}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		state, err := s.rooms.State("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range state.Inputs {
+			if st.Volume != volume {
+				t.Fatalf("change %d: the room was told last of a volume of %v, it is %v", n, st.Volume, volume)
+			}
+		}
+	}
+}
+
 // TestAnnouncement speaks over a tone.
 func TestAnnouncement(t *testing.T) {
 	t.Parallel()

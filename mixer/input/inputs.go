@@ -62,13 +62,14 @@ type Inputs struct {
 	mu      sync.Mutex
 	players map[string]*player // by ID
 	opening map[string]int     // by room
+	telling map[string]*telling
 	closed  bool
 	wg      sync.WaitGroup
 }
 
 // New returns Inputs without any.
 func New(cfg Config) (*Inputs, error) {
-	in := &Inputs{cfg: cfg, players: map[string]*player{}, opening: map[string]int{}}
+	in := &Inputs{cfg: cfg, players: map[string]*player{}, opening: map[string]int{}, telling: map[string]*telling{}}
 	if cfg.Folder != "" {
 		root, err := os.OpenRoot(cfg.Folder)
 		if err != nil {
@@ -283,9 +284,31 @@ func (in *Inputs) RemoveInput(room, id string) error {
 
 var errRemoved = errors.New("removed")
 
+// telling is held while a room is told of its inputs: what is told last is what
+// holds. No room waits for another.
+type telling struct {
+	sync.Mutex
+	users int // the Inputs' mu guards it
+}
+
 // changed tells a room what is played into it.
 func (in *Inputs) changed(room string) {
+	in.mu.Lock()
+	t := in.telling[room]
+	if t == nil {
+		t = &telling{}
+		in.telling[room] = t
+	}
+	t.users++
+	in.mu.Unlock()
+	t.Lock()
 	if err := in.cfg.Rooms.SetInputs(room, in.Inputs(room)); err != nil {
 		in.cfg.Log.Debug("inputs not told", "room", room, "error", err)
+	}
+	t.Unlock()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if t.users--; t.users == 0 {
+		delete(in.telling, room)
 	}
 }
