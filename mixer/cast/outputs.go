@@ -62,11 +62,12 @@ type Outputs struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu     sync.Mutex
-	all    map[string]*sender
-	trunks map[trunkKey]*trunk
-	closed bool
-	wg     sync.WaitGroup
+	mu        sync.Mutex // not held while a room is waited for
+	all       map[string]*sender
+	beginning map[string]int // outputs that will be, by room
+	trunks    map[trunkKey]*trunk
+	closed    bool
+	wg        sync.WaitGroup
 }
 
 // New returns Outputs without any.
@@ -74,7 +75,7 @@ func New(cfg Config) *Outputs {
 	if cfg.Pause == 0 {
 		cfg.Pause = time.Second
 	}
-	o := &Outputs{cfg: cfg, all: map[string]*sender{}, trunks: map[trunkKey]*trunk{}}
+	o := &Outputs{cfg: cfg, all: map[string]*sender{}, beginning: map[string]int{}, trunks: map[trunkKey]*trunk{}}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	o.client = &http.Client{
 		Transport: &http.Transport{
@@ -107,16 +108,21 @@ func (o *Outputs) end(s *sender) {
 	s.cancel()
 	<-s.done
 	o.mu.Lock()
-	t := s.trunk
-	t.users--
-	last := t.users == 0
-	if last && o.trunks[s.key] == t {
-		delete(o.trunks, s.key)
-	}
+	last := o.leave(s.trunk, s.key)
 	o.mu.Unlock()
 	if last {
-		t.close()
+		s.trunk.close()
 	}
+}
+
+// leave gives up a share of a programme and reports whether it was the last, after which
+// it is to be closed. The caller holds mu.
+func (o *Outputs) leave(t *trunk, key trunkKey) (last bool) {
+	t.users--
+	if t.users == 0 && o.trunks[key] == t {
+		delete(o.trunks, key)
+	}
+	return t.users == 0
 }
 
 // StartOutput begins to send a room's programme, or to keep it ready. It does not
@@ -165,40 +171,99 @@ func (o *Outputs) StartOutput(ctx context.Context, room string, q mixer.OutputRe
 	}
 	s.log = o.cfg.Log.With("room", room, "output", s.state.ID[:8], "target", cmp.Or(s.state.Target, q.Format))
 
+	return o.start(ctx, s)
+}
+
+// start joins an output's programme, and lets it run.
+func (o *Outputs) start(ctx context.Context, s *sender) (st mixer.OutputState, err error) {
+	if s.trunk, err = o.join(ctx, s.key); err != nil {
+		return st, err
+	}
+	ctx, s.cancel = context.WithCancel(o.ctx)
+	o.mu.Lock()
+	o.began(s.room)
+	late := o.closed
+	if late {
+		close(s.done)
+	} else {
+		o.all[s.state.ID] = s
+		o.wg.Go(func() { s.begin(ctx) })
+	}
+	o.mu.Unlock()
+	defer o.wg.Done()
+	if late {
+		o.end(s)
+		return st, fmt.Errorf("room %q: %w", s.room, mixer.ErrRoomClosed)
+	}
+	return s.snapshot(), nil
+}
+
+// join takes a share of a programme, which begins with the first. If it can, began
+// and wg.Done must follow: Close waits for what begins.
+func (o *Outputs) join(ctx context.Context, key trunkKey) (*trunk, error) {
+	t, first, err := o.share(key)
+	if err != nil {
+		return nil, err
+	}
+	if first {
+		t.run(ctx, o, key)
+	}
+	<-t.begun
+	if t.err != nil {
+		o.mu.Lock()
+		if o.trunks[key] == t {
+			delete(o.trunks, key) // who asks next tries anew
+		}
+		o.leave(t, key)
+		o.began(key.room)
+		o.mu.Unlock()
+		o.wg.Done()
+		return nil, t.err
+	}
+	return t, nil
+}
+
+// share finds the programme of a key, or makes the first of it.
+func (o *Outputs) share(key trunkKey) (t *trunk, first bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return st, fmt.Errorf("room %q: %w", room, mixer.ErrRoomClosed)
+		return nil, false, fmt.Errorf("room %q: %w", key.room, mixer.ErrRoomClosed)
 	}
-	here := 0
+	all, here := len(o.all), o.beginning[key.room]
+	for _, n := range o.beginning {
+		all += n
+	}
 	for _, other := range o.all {
-		if other.room == room {
+		if other.room == key.room {
 			here++
 		}
 	}
-	if len(o.all) >= o.cfg.Max || here >= o.cfg.PerRoom {
-		return st, fmt.Errorf("outputs: %w: %d of %d in the room, %d of %d in all", mixer.ErrTooMany, here, o.cfg.PerRoom, len(o.all), o.cfg.Max)
+	if all >= o.cfg.Max || here >= o.cfg.PerRoom {
+		return nil, false, fmt.Errorf("outputs: %w: %d of %d in the room, %d of %d in all", mixer.ErrTooMany, here, o.cfg.PerRoom, all, o.cfg.Max)
 	}
-	t := o.trunks[key]
-	if t != nil {
+	if t = o.trunks[key]; t != nil {
 		select {
 		case <-t.done: // its room was closed, and may be there again
 			t = nil
 		default:
 		}
 	}
-	if t == nil {
-		if t, err = o.newTrunk(ctx, key); err != nil {
-			return st, err
-		}
+	if first = t == nil; first {
+		t = newTrunk()
 		o.trunks[key] = t
 	}
 	t.users++
-	s.trunk = t
-	ctx, s.cancel = context.WithCancel(o.ctx)
-	o.all[s.state.ID] = s
-	o.wg.Go(func() { s.begin(ctx) })
-	return s.snapshot(), nil
+	o.beginning[key.room]++
+	o.wg.Add(1)
+	return t, first, nil
+}
+
+// began notes that an output that was to begin has, or will not. The caller holds mu.
+func (o *Outputs) began(room string) {
+	if o.beginning[room]--; o.beginning[room] == 0 {
+		delete(o.beginning, room)
+	}
 }
 
 // begin runs what is sent; what is fetched as MPEG-TS has nothing to do by itself.

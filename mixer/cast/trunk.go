@@ -37,7 +37,9 @@ type trunk struct {
 	film  *output.Film
 	sub   *mixer.Subscription
 	done  chan struct{}
-	users int // the Outputs' mu guards it
+	begun chan struct{} // closed once the room has let it in, or has not
+	err   error         // why not
+	users int           // the Outputs' mu guards it
 
 	mu       sync.Mutex
 	tracks   []codec.Track
@@ -45,9 +47,14 @@ type trunk struct {
 	branches map[*branch]struct{}
 }
 
-// newTrunk begins the programme. It ends with close, or with its room.
-func (o *Outputs) newTrunk(ctx context.Context, key trunkKey) (*trunk, error) {
-	t := &trunk{done: make(chan struct{}), ready: make(chan struct{}), branches: map[*branch]struct{}{}}
+// newTrunk is a programme that has yet to begin.
+func newTrunk() *trunk {
+	return &trunk{done: make(chan struct{}), begun: make(chan struct{}), ready: make(chan struct{}), branches: map[*branch]struct{}{}}
+}
+
+// run begins the programme. It ends with close, or with its room.
+func (t *trunk) run(ctx context.Context, o *Outputs, key trunkKey) {
+	defer close(t.begun)
 	t.film = output.New(output.Config{
 		Pictures: []string{"H264"}, Width: key.width, Height: key.height,
 		Frame: time.Duration(float64(time.Second) / key.fps),
@@ -62,21 +69,19 @@ func (o *Outputs) newTrunk(ctx context.Context, key trunkKey) (*trunk, error) {
 	id := make([]byte, 6)
 	rand.Read(id)
 	who := mixer.Identity{ID: "stream-" + hex.EncodeToString(id), Name: "stream", Role: mixer.Streamer}
-	sub, err := o.cfg.Rooms.Subscribe(ctx, key.room, who, t.film, mixer.Want{Programme: &mixer.TierSpec{
+	t.sub, t.err = o.cfg.Rooms.Subscribe(ctx, key.room, who, t.film, mixer.Want{Programme: &mixer.TierSpec{
 		Width: key.width, Height: key.height, FPS: key.fps, Bitrate: key.bitrate, GOP: gop,
 		Layout: key.layout, Nameless: key.nameless,
 	}})
-	if err != nil {
-		return nil, err
+	if t.err != nil {
+		return
 	}
-	t.sub = sub
 	go func() {
 		defer close(t.done)
 		if err := t.film.Run(); err != nil {
 			o.cfg.Log.Warn("programme ended", "room", key.room, "error", err)
 		}
 	}()
-	return t, nil
 }
 
 func (t *trunk) close() {
