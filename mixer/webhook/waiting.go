@@ -3,6 +3,7 @@ package webhook
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -63,6 +64,11 @@ func newWaiting(folder, url string, log *slog.Logger) *waiting {
 		if err != nil {
 			log.Error("a webhook that waited is not read", "error", err)
 			continue // the next start may be luckier
+		}
+		if !json.Valid(body) {
+			log.Error("a webhook that waited is lost: its file is empty or cut off, as after a loss of power", "file", filepath.Join(w.dir, f.Name()))
+			_ = os.Remove(filepath.Join(w.dir, f.Name()))
+			continue
 		}
 		w.all = append(w.all, message{id, body, f.Name()})
 	}

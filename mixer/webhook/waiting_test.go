@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -75,5 +76,24 @@ func TestWaitsOverARestart(t *testing.T) {
 	until(t, "told once more", func() bool { return count(&taken) >= 4 && files() == 0 })
 	if count(&taken) != 4 {
 		t.Errorf("%q were taken", taken)
+	}
+}
+
+// TestCutOff: a message that a loss of power left without its bytes is not told.
+func TestCutOff(t *testing.T) {
+	folder := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	w := newWaiting(folder, "https://example.org/hook", log)
+	for name, body := range map[string]string{"1-msg_a": "", "2-msg_b": `{"type":`, "3-msg_c": `{"type":"room.closed"}`} {
+		if err := os.WriteFile(filepath.Join(w.dir, name+suffix), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w = newWaiting(folder, "https://example.org/hook", log)
+	if len(w.all) != 1 || w.all[0].id != "msg_c" {
+		t.Errorf("%d wait: %+v", len(w.all), w.all)
+	}
+	if left, _ := os.ReadDir(w.dir); len(left) != 1 {
+		t.Errorf("left are %v", left)
 	}
 }
