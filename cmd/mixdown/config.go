@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -317,134 +315,6 @@ func (c Config) WebRTC() webrtc.Config {
 	return webrtc.Config{Port: c.RTC.Port, Addresses: c.RTC.Addresses, CongestionControl: c.RTC.Control, Limits: webrtc.Limits{
 		Packets: l.Packets, Checks: l.Checks, Feedback: l.Feedback, Streams: l.Streams, Addresses: l.Addresses,
 	}}
-}
-
-// Validate names every key that is wrong.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	oneOf := func(key, value string, allowed ...string) {
-		if !slices.Contains(allowed, value) {
-			bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
-		}
-	}
-	addr := func(key, value string) {
-		if _, _, err := net.SplitHostPort(value); err != nil {
-			bad("%s: %q is not HOST:PORT, such as :8080 or 127.0.0.1:8080", key, value)
-		}
-	}
-	if c.DataDir == "" {
-		bad("data_dir: is empty")
-	}
-	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf("log.format", c.Log.Format, "text", "json")
-	oneOf("tls.mode", c.TLS.Mode, "off", "self", "files", "acme")
-	addr("http.addr", c.HTTP.Addr)
-	if c.TLS.Mode != "off" {
-		addr("https.addr", c.HTTPS.Addr)
-	}
-	if c.HTTPS.OnePort != "" {
-		addr("https.one_port", c.HTTPS.OnePort)
-		if c.TLS.Mode == "off" {
-			bad("https.one_port (--one-port): needs a certificate; set tls.mode (--tls) to self, files or acme")
-		}
-	}
-	if c.TURN.Addr != "" {
-		addr("turn.addr", c.TURN.Addr)
-	}
-	if c.TURN.Allocations < 1 {
-		bad("turn.allocations: %d is under 1", c.TURN.Allocations)
-	}
-	if c.TURN.Bitrate < 64_000 {
-		bad("turn.bitrate: %d is under 64000", c.TURN.Bitrate)
-	}
-	if c.TLS.Mode == "acme" && len(c.TLS.ACME.Domains) == 0 {
-		bad("tls.acme.domains (--acme-domain): name the domains to have a certificate for")
-	}
-	if c.TLS.Mode == "files" && (c.TLS.Cert == "" || c.TLS.Key == "") {
-		bad("tls.cert and tls.key: both are needed with tls.mode files")
-	}
-	if c.RTC.Port < 0 || c.RTC.Port > 65535 {
-		bad("rtc.port: %d is not in 0…65535", c.RTC.Port)
-	}
-	for i, s := range c.RTC.ICEServers {
-		if len(s.URLs) == 0 {
-			bad("rtc.ice_servers[%d].urls: is empty", i)
-		}
-		if s.Secret != "" && (s.Username != "" || s.Credential != "") {
-			bad("rtc.ice_servers[%d]: secret makes username and credential, set either", i)
-		}
-		for _, u := range s.URLs {
-			if scheme, rest, _ := strings.Cut(u, ":"); !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || rest == "" || strings.ContainsAny(rest, "<> \r\n") {
-				bad("rtc.ice_servers[%d].urls: %q is no stun: or turn: URL", i, u)
-			}
-		}
-	}
-	if (c.API.Key == "") != (c.API.Secret == "") {
-		bad("api.key and api.secret (MIXDOWN_API_KEY, MIXDOWN_API_SECRET): set both or neither")
-	} else if c.API.Key != "" {
-		if err := (api.Keys{ID: c.API.Key, Secret: c.API.Secret}).Validate(); err != nil {
-			bad("api.key and api.secret (MIXDOWN_API_KEY, MIXDOWN_API_SECRET): %w", err)
-		}
-	}
-	for key, n := range map[string]int{
-		"packets": c.Limits.Packets, "checks": c.Limits.Checks, "feedback": c.Limits.Feedback,
-		"streams": c.Limits.Streams, "addresses": c.Limits.Addresses,
-	} {
-		if n < 0 {
-			bad("limits.%s: %d is under 0; 0 is no limit", key, n)
-		}
-	}
-	c.Recordings.validate(bad)
-	if _, err := outside.Parse(c.Webhooks.Allow); err != nil {
-		bad("webhooks.allow%w", err)
-	}
-	if len(c.Webhooks.URLs) > 0 && c.Webhooks.Secret == "" {
-		bad("webhooks.secret: is needed to sign with; make one with: echo whsec_$(openssl rand -base64 24)")
-	}
-	if _, err := outside.Parse(c.Inputs.Allow); err != nil {
-		bad("inputs.allow%w", err)
-	}
-	if _, err := outside.Parse(c.Outputs.Allow); err != nil {
-		bad("outputs.allow%w", err)
-	}
-	if _, err := c.Outputs.ports(); err != nil {
-		bad("%w", err)
-	}
-	if o := c.Outputs; o.Max < 0 || o.PerRoom < 0 || o.Clients < 0 {
-		bad("outputs.max, outputs.per_room and outputs.clients: are not under 0")
-	} else if o.Width < 16 || o.Height < 16 || o.Width%2+o.Height%2 != 0 || !(o.FPS >= 1 && o.FPS <= 60) || o.Bitrate < 10_000 || o.Bitrate > 20_000_000 {
-		bad("outputs.width, height, fps, bitrate: %dx%d at %v fps and %d bit/s is no programme: even, 1…60, 10000…20000000", o.Width, o.Height, o.FPS, o.Bitrate)
-	} else if o.SoundBitrate < 16_000 || o.SoundBitrate > 320_000 {
-		bad("outputs.sound_bitrate: %d is not in 16000…320000", o.SoundBitrate)
-	}
-	if c.Inputs.Max < 0 || c.Inputs.PerRoom < 0 {
-		bad("inputs.max and inputs.per_room: are not under 0")
-	}
-	if c.Inputs.GiveUp < 0 {
-		bad("inputs.give_up: %v is under 0", c.Inputs.GiveUp)
-	}
-	if _, err := c.RTP.config(); err != nil {
-		bad("%w", err)
-	}
-	if _, err := c.SIP.endpoint(c.DataDir, c.RTC.Addresses); err != nil {
-		bad("%w", err)
-	}
-	if c.SIP.TLSAddr != "" && c.TLS.Mode == "off" {
-		bad("sip.tls_addr: needs a certificate; set tls.mode (--tls) to self, files or acme")
-	}
-	if c.Rooms.TokenTTL < time.Minute {
-		bad("rooms.token_ttl: %v is under a minute", c.Rooms.TokenTTL)
-	}
-	if c.Rooms.Programmes < 1 {
-		bad("rooms.programmes: %d is under 1", c.Rooms.Programmes)
-	}
-	if c.Rooms.MaxParticipants < 1 {
-		bad("rooms.max_participants: %d is under 1", c.Rooms.MaxParticipants)
-	} else if err := c.Mixer(slog.Default()).Validate(); err != nil {
-		bad("%w", err)
-	}
-	return errors.Join(errs...)
 }
 
 const envPrefix = "MIXDOWN_"

@@ -66,7 +66,7 @@ func (c RecordingsConfig) spec() mixer.RecordingSpec {
 }
 
 // validate names every key that is wrong.
-func (c RecordingsConfig) validate(bad func(format string, args ...any)) {
+func (c RecordingsConfig) validate(bad report) {
 	if err := record.Check(c.spec()); err != nil {
 		bad("recordings: %w", err)
 	}

@@ -11,25 +11,16 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
 	"mixdown/api"
-	"mixdown/api/web"
 	"mixdown/cmd/mixdown/front"
-	"mixdown/codec"
-	"mixdown/codec/catalog"
 	"mixdown/mixer"
 	"mixdown/mixer/accept"
-	"mixdown/mixer/rtp"
 	"mixdown/mixer/webrtc"
 )
 
@@ -78,191 +69,6 @@ func (s *Serve) Run(ctx context.Context, out io.Writer) (err error) {
 		defer func() { err = errors.Join(err, end()) }()
 	}
 	return serve(ctx, cfg, log, out)
-}
-
-// serve wires the server. What runs is registered here, one line each, and ends
-// in the reverse order.
-func serve(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) (err error) {
-	// cgo holds a P, and a sound clock holds one ahead of its deadline: without
-	// some to spare sound waits for encoders.
-	if os.Getenv("GOMAXPROCS") == "" {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cfg.Workers + len(cfg.Ladder) + 4))
-	}
-	if err := calmSysmon(); err != nil {
-		log.Debug("sysmon stays as it is", "err", err)
-	}
-	var stop stack
-	defer func() { err = errors.Join(err, stop.close(stopTimeout)) }()
-
-	keys, err := signingKeys(cfg, log)
-	if err != nil {
-		return err
-	}
-	registry, err := api.OpenRegistry(filepath.Join(cfg.DataDir, "rooms.json"))
-	if err != nil {
-		return err
-	}
-	page, err := web.FS()
-	if err != nil {
-		return fmt.Errorf("join page: %w", err)
-	}
-
-	hooks, err := startWebhooks(cfg, log)
-	if err != nil {
-		return err
-	}
-	stop.push("webhooks", hooks.Close)
-	var control *api.API
-	listening := make(chan struct{}) // control is there
-	notify := func(e mixer.Event) {
-		hooks.Send(e)
-		select {
-		case <-listening:
-			control.Event(e)
-		default: // nobody can be connected yet
-		}
-	}
-
-	codecs := catalog.Default()
-	mixing := cfg.Mixer(log)
-	mixing.Notify = notify
-	rooms, err := mixer.NewServer(mixing, codecs)
-	if err != nil {
-		return err
-	}
-	stop.push("rooms", rooms.Close)
-
-	secure, err := listenSecure(cfg)
-	if err != nil {
-		return err
-	}
-	if secure != nil {
-		stop.push("https port", closeOnce(secure))
-	}
-	rtc := cfg.WebRTC()
-	rtc.TCPPorts = onePort(cfg, secure)
-	transport, err := webrtc.New(rtc, codecs.For(codec.Everybody), webrtc.ForServer(rooms), log)
-	if err != nil {
-		return taken(err)
-	}
-	stop.push("webrtc", transport.Close)
-
-	relay, err := startTURN(cfg, transport, secure, log)
-	if err != nil {
-		return err
-	}
-	stop.push("turn", relay.Close)
-
-	inputs, err := startInputs(cfg, rooms, notify, log)
-	if err != nil {
-		return err
-	}
-	stop.push("inputs", inputs.Close)
-	outputs, err := startOutputs(cfg, rooms, notify, log)
-	if err != nil {
-		return err
-	}
-	stop.push("outputs", outputs.Close)
-	recordings, err := startRecordings(cfg, rooms, codecs, notify, log)
-	if err != nil {
-		return err
-	}
-	stop.push("recordings", recordings.Close)
-
-	media, err := cfg.RTP.config()
-	if err != nil {
-		return err
-	}
-	legs, err := rtp.New(media, codecs, rtp.ForServer(rooms), log)
-	if err != nil {
-		return err
-	}
-	stop.push("rtp", legs.Close)
-
-	metrics := prometheus.NewRegistry()
-	control, err = api.New(api.Config{
-		Recorder: recordings, Outputs: outputs,
-		Keys: keys, Signaler: transport, Rooms: rooms, Inputs: inputs, Legs: legs, Registry: registry, Gatherer: metrics, Page: page,
-		Open: cfg.Rooms.Open, TokenTTL: cfg.Rooms.TokenTTL, Relays: relay.ICEServers,
-		PublicURL: cfg.HTTP.PublicURL, TrustedProxies: cfg.HTTP.TrustedProxies, Version: buildVersion(),
-	}, log)
-	if err != nil {
-		return err
-	}
-	stop.push("api", control.Close)
-	close(listening)
-
-	var cert certificate
-	if secure != nil {
-		if cert, err = certificates(ctx, cfg, log); err != nil {
-			return err
-		}
-	}
-	phones, err := startSIP(cfg, &phoneRooms{rooms, control, registry, cfg.Rooms.Open}, legs, transport, cert.config, log)
-	if err != nil {
-		return err
-	}
-	if phones != nil {
-		stop.push("sip", phones.Close)
-		control.SetCaller(phones, cfg.SIP.dialIn, len(cfg.SIP.DialOut.Allow) > 0)
-		if err := metrics.Register(phones); err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-	}
-	web := withSIP(phones, cfg.SIP.WSPath, control)
-
-	for _, c := range append(relay.Collectors(),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		rooms, transport, control, inputs, outputs, recordings, hooks, legs,
-	) {
-		if err := metrics.Register(c); err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-	}
-
-	plain, err := listen("--http-addr", cfg.HTTP.Addr)
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 3)
-	bases := []string{"http://" + host(plain, netip.Addr{})}
-	handler := web
-	if secure != nil {
-		elsewhere := redirect(control, secure.Addr())
-		handler = cert.challenges(elsewhere)
-		inside, plainly := front.NewInlet(secure.Addr()), front.NewInlet(secure.Addr())
-		routes := front.Routes{HTTPS: inside.Put, Plain: plainly.Put}
-		if cfg.HTTPS.OnePort != "" {
-			routes.TURN, routes.ICE = relay.ServeTCP, transport.ServeTCP
-		}
-		stop.push("https", serveHTTP(inside, web, log, failed))
-		stop.push("http at the https port", serveHTTP(plainly, elsewhere, log, failed))
-		door := front.New(secure, cert.config, routes, log)
-		stop.push("front", door.Close)
-		if err := metrics.Register(door); err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-		bases = append(bases, "https://"+host(secure, lan()))
-	}
-	stop.push("http", serveHTTP(plain, handler, log, failed))
-	if cfg.HTTP.PublicURL != "" {
-		bases = []string{cfg.HTTP.PublicURL}
-	}
-
-	demo, err := demoRoom(cfg.Rooms.Demo, registry, rooms)
-	if err != nil {
-		return err
-	}
-	control.SetReady(true)
-	announce(bases, demo, out)
-	log.Info("serving", "version", buildVersion(), "http", plain.Addr(), "tls", cfg.TLS.Mode, "rtc_port", transport.Port(), "procs", runtime.GOMAXPROCS(0))
-	select {
-	case <-ctx.Done():
-		log.Info("stopping; a second signal stops at once")
-	case err = <-failed:
-	}
-	control.SetReady(false)
-	return err
 }
 
 // demoRoom makes the room of that name, or finds it; an empty name is none.
