@@ -19,9 +19,6 @@ import (
 	"mixdown/codec"
 )
 
-// clock is the encoder's time base and AV1's RTP clock, Hz.
-const clock = 90000
-
 // Options are the settings of libaom that a codec.VideoConfig does not hold.
 type Options struct {
 	// Speed is the cpu-used setting, 5 to 10 for live coding.
@@ -40,10 +37,8 @@ type Encoder struct {
 	c        *C.encoder
 	width    int
 	height   int
-	interval int // of keyframes, 0 for none
-	sinceKey int
+	pace     codec.Pace
 	duration C.ulong // of a frame at the configured rate
-	lastPTS  int64
 	buf      []byte
 }
 
@@ -64,14 +59,14 @@ func Open(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
 	c := (*C.encoder)(C.calloc(1, C.sizeof_encoder)) // cgo's calloc does not return nil
 	e := &Encoder{
 		c: c, width: cfg.Width, height: cfg.Height,
-		interval: cfg.KeyInterval, duration: C.ulong(clock / cfg.FPS), lastPTS: -1,
+		pace: codec.Pace{Interval: cfg.KeyInterval}, duration: C.ulong(codec.VideoClock / cfg.FPS),
 	}
 	if rc := C.aomenc_defaults(c); rc != C.AOM_CODEC_OK {
 		return nil, errors.Join(e.err("defaults", rc), e.Close())
 	}
 	s := &c.cfg
 	s.g_w, s.g_h = C.uint(cfg.Width), C.uint(cfg.Height)
-	s.g_timebase.num, s.g_timebase.den = 1, clock
+	s.g_timebase.num, s.g_timebase.den = 1, codec.VideoClock
 	s.g_threads = C.uint(max(cfg.Threads, 1))
 	s.g_pass = C.AOM_RC_ONE_PASS
 	s.g_lag_in_frames = 0
@@ -118,14 +113,12 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if err := f.Check(e.width, e.height); err != nil {
 		return codec.Unit{}, fmt.Errorf("encode AV1: %w", err)
 	}
-	ticks := int64(pts) * (clock / 10000) / int64(time.Second/10000)
-	if ticks <= e.lastPTS {
-		return codec.Unit{}, fmt.Errorf("encode AV1: time %v does not grow", pts)
+	ticks, key, err := e.pace.Next(pts, key)
+	if err != nil {
+		return codec.Unit{}, fmt.Errorf("encode AV1: %w", err)
 	}
-	e.lastPTS = ticks
-
 	force := C.int(0)
-	if key || e.interval > 0 && e.sinceKey >= e.interval {
+	if key {
 		force = 1
 	}
 	rc := C.aomenc_encode(e.c, plane(f.Y), plane(f.U), plane(f.V), C.int(f.YStride), C.int(f.UVStride),
@@ -134,9 +127,7 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 		return codec.Unit{}, e.err("encode", rc)
 	}
 	u := codec.Unit{Keyframe: e.c.key != 0, Layers: 1, Timestamp: uint32(ticks)}
-	if e.sinceKey++; u.Keyframe {
-		e.sinceKey = 1
-	}
+	e.pace.Coded(u.Keyframe)
 	e.buf = append(e.buf[:0], withoutDelimiter(unsafe.Slice((*byte)(e.c.data), e.c.size))...)
 	u.Data = e.buf
 	return u, nil

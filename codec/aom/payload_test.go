@@ -3,7 +3,6 @@ package aom
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"mixdown/codec"
 	"mixdown/codec/codectest"
@@ -107,16 +106,7 @@ func TestPacketizer(t *testing.T) {
 		{"delimiter alone", codec.Unit{Data: delimiter}, 100, nil},
 		{"forbidden bit", codec.Unit{Data: []byte{0x80, 1, 2}}, 100, nil},
 	} {
-		got, err := Payload{}.NewPacketizer().Packetize(c.unit, c.mtu)
-		if (err != nil) != (c.want == nil) || len(got) != len(c.want) {
-			t.Errorf("%s: %x, %v", c.name, got, err)
-			continue
-		}
-		for i := range got {
-			if !bytes.Equal(got[i], c.want[i]) {
-				t.Errorf("%s: payload %d is %x, want %x", c.name, i, got[i], c.want[i])
-			}
-		}
+		codectest.Cuts(t, c.name, Payload{}, c.unit, c.mtu, c.want)
 	}
 }
 
@@ -190,24 +180,7 @@ func TestDropBelow(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		empty := 0
-		for i := range 50 {
-			f := codectest.MovingPicture(cfg.Width, cfg.Height, i)
-			u, err := e.Encode(f, time.Duration(i)*time.Second/25, i == 40)
-			f.Release()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(u.Data) == 0 {
-				empty++
-			}
-			if i == 40 && !u.Keyframe {
-				t.Error("a keyframe was dropped")
-			}
-		}
-		if (empty > 0) != (below > 0) {
-			t.Errorf("%d of 50 pictures dropped with a threshold of %d", empty, below)
-		}
+		codectest.Drops(t, e, cfg, below > 0)
 	}
 }
 

@@ -19,9 +19,6 @@ import (
 	"mixdown/codec"
 )
 
-// clock is the encoder's time base and both formats' RTP clock, Hz.
-const clock = 90000
-
 // Options are the settings of libvpx that a codec.VideoConfig does not hold.
 type Options struct {
 	// Speed is the cpu-used setting. VP8 takes -16 to 16: negative ones are fixed,
@@ -41,13 +38,11 @@ type Encoder struct {
 	name     string
 	width    int
 	height   int
-	interval int // of keyframes, 0 for none
-	sinceKey int
+	pace     codec.Pace
 	duration C.ulong // of a frame at the configured rate
 	layers   []layer // the pattern of temporal layers, repeated
 	count    uint8   // of temporal layers
 	next     int     // index into layers
-	lastPTS  int64
 	buf      []byte
 }
 
@@ -67,15 +62,15 @@ func open(name string, iface *C.vpx_codec_iface_t, cfg codec.VideoConfig, opt Op
 	c := (*C.encoder)(C.calloc(1, C.sizeof_encoder)) // cgo's calloc does not return nil
 	e := &Encoder{
 		c: c, name: name, width: cfg.Width, height: cfg.Height,
-		interval: cfg.KeyInterval, duration: C.ulong(clock / cfg.FPS),
-		layers: layers, count: uint8(max(cfg.TemporalLayers, 1)), lastPTS: -1,
+		pace: codec.Pace{Interval: cfg.KeyInterval}, duration: C.ulong(codec.VideoClock / cfg.FPS),
+		layers: layers, count: uint8(max(cfg.TemporalLayers, 1)),
 	}
 	if rc := C.vpxenc_defaults(c, iface); rc != C.VPX_CODEC_OK {
 		return nil, errors.Join(e.err("defaults", rc), e.Close())
 	}
 	s := &c.cfg
 	s.g_w, s.g_h = C.uint(cfg.Width), C.uint(cfg.Height)
-	s.g_timebase.num, s.g_timebase.den = 1, clock
+	s.g_timebase.num, s.g_timebase.den = 1, codec.VideoClock
 	s.g_threads = C.uint(max(cfg.Threads, 1))
 	s.g_pass = C.VPX_RC_ONE_PASS
 	s.g_lag_in_frames = 0
@@ -125,14 +120,9 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if err := f.Check(e.width, e.height); err != nil {
 		return codec.Unit{}, fmt.Errorf("encode %s: %w", e.name, err)
 	}
-	ticks := int64(pts) * (clock / 10000) / int64(time.Second/10000)
-	if ticks <= e.lastPTS {
-		return codec.Unit{}, fmt.Errorf("encode %s: time %v does not grow", e.name, pts)
-	}
-	e.lastPTS = ticks
-
-	if e.interval > 0 && e.sinceKey >= e.interval {
-		key = true
+	ticks, key, err := e.pace.Next(pts, key)
+	if err != nil {
+		return codec.Unit{}, fmt.Errorf("encode %s: %w", e.name, err)
 	}
 	if key {
 		e.next = 0 // a keyframe is a base picture
@@ -161,9 +151,7 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if e.c.size > 0 { // a dropped picture's place in the pattern goes to the next
 		e.next = (e.next + 1) % len(e.layers)
 	}
-	if e.sinceKey++; u.Keyframe {
-		e.sinceKey = 1
-	}
+	e.pace.Coded(u.Keyframe)
 	e.buf = append(e.buf[:0], unsafe.Slice((*byte)(e.c.data), e.c.size)...)
 	u.Data = e.buf
 	return u, nil

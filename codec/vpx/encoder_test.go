@@ -18,24 +18,7 @@ func TestDropBelow(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		empty := 0
-		for i := range 50 {
-			f := codectest.MovingPicture(cfg.Width, cfg.Height, i)
-			u, err := e.Encode(f, time.Duration(i)*time.Second/25, i == 40)
-			f.Release()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(u.Data) == 0 {
-				empty++
-			}
-			if i == 40 && !u.Keyframe {
-				t.Error("a keyframe was dropped")
-			}
-		}
-		if (empty > 0) != (below > 0) {
-			t.Errorf("%d of 50 pictures dropped with a threshold of %d", empty, below)
-		}
+		codectest.Drops(t, e, cfg, below > 0)
 	}
 }
 

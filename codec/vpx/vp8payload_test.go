@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mixdown/codec"
+	"mixdown/codec/codectest"
 )
 
 // key is the beginning of a keyframe of 16x16 (RFC 6386, section 9.1).
@@ -158,20 +159,7 @@ func TestPacketizerLayers(t *testing.T) {
 }
 
 func TestKeyframe(t *testing.T) {
-	dep := VP8Payload{}.NewDepacketizer()
-	if !dep.Keyframe(key) {
-		t.Error("a keyframe is not recognized")
-	}
-	for i, change := range map[int]byte{0: 0x11, 3: 0x9c, 4: 0, 5: 0} {
-		b := bytes.Clone(key)
-		b[i] = change
-		if dep.Keyframe(b) {
-			t.Errorf("%x is recognized", b)
-		}
-	}
-	if dep.Keyframe(key[:9]) || dep.Keyframe(nil) {
-		t.Error("a cut one is recognized")
-	}
+	codectest.Keyframes(t, VP8Payload{}, key, map[int]byte{0: 0x11, 3: 0x9c, 4: 0, 5: 0}, key[:9])
 }
 
 // FuzzVP8Payload holds the depacketizer and the shifting together: neither

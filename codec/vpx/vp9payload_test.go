@@ -134,20 +134,7 @@ func TestVP9Packetizer(t *testing.T) {
 }
 
 func TestVP9Keyframe(t *testing.T) {
-	dep := VP9Payload{}.NewDepacketizer()
-	if !dep.Keyframe(vp9key) {
-		t.Error("a keyframe is not recognized")
-	}
-	for i, change := range map[int]byte{0: 0x86, 1: 0x48, 2: 0, 3: 0} {
-		b := bytes.Clone(vp9key)
-		b[i] = change
-		if dep.Keyframe(b) {
-			t.Errorf("%x is recognized", b)
-		}
-	}
-	if dep.Keyframe(vp9key[:3]) || dep.Keyframe(nil) {
-		t.Error("a cut one is recognized")
-	}
+	codectest.Keyframes(t, VP9Payload{}, vp9key, map[int]byte{0: 0x86, 1: 0x48, 2: 0, 3: 0}, vp9key[:3])
 }
 
 // TestVP9Header reads what the encoder wrote of size and colour.

@@ -19,9 +19,6 @@ import (
 	"mixdown/codec"
 )
 
-// clock is the encoder's time base and H.264's RTP clock, Hz.
-const clock = 90000
-
 // Options are the settings of x264 that a codec.VideoConfig does not hold.
 type Options struct {
 	Preset     string // of x264, "ultrafast" to "placebo"
@@ -35,14 +32,12 @@ type Options struct {
 // have their parameter sets in front of each keyframe. The codec of the units
 // is for the caller to set, who holds the row.
 type Encoder struct {
-	c        *C.encoder
-	width    int
-	height   int
-	interval int // of keyframes, 0 for none
-	sinceKey int
-	buffer   float64 // that rate control keeps to, s
-	lastPTS  int64
-	buf      []byte
+	c      *C.encoder
+	width  int
+	height int
+	pace   codec.Pace
+	buffer float64 // that rate control keeps to, s
+	buf    []byte
 }
 
 // NewEncoder opens an encoder of constrained baseline with settings for live
@@ -68,7 +63,7 @@ func Open(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
 	c := (*C.encoder)(C.calloc(1, C.sizeof_encoder)) // cgo's calloc does not return nil
 	e := &Encoder{
 		c: c, width: cfg.Width, height: cfg.Height,
-		interval: cfg.KeyInterval, buffer: 1, lastPTS: -1,
+		pace: codec.Pace{Interval: cfg.KeyInterval}, buffer: 1,
 	}
 	if cfg.MaxKeyframe > 0 {
 		// No picture is larger than what the buffer holds, and it holds the bound.
@@ -84,7 +79,7 @@ func Open(cfg codec.VideoConfig, opt Options) (*Encoder, error) {
 	p.i_width, p.i_height = C.int(cfg.Width), C.int(cfg.Height)
 	p.i_csp = C.X264_CSP_I420
 	p.i_fps_num, p.i_fps_den = C.uint32_t(cfg.FPS), 1
-	p.i_timebase_num, p.i_timebase_den = 1, clock
+	p.i_timebase_num, p.i_timebase_den = 1, codec.VideoClock
 	p.i_threads = C.int(max(cfg.Threads, 1))
 	p.i_keyint_max = C.X264_KEYINT_MAX_INFINITE // Encode counts
 	p.i_scenecut_threshold = 0
@@ -143,14 +138,12 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 	if err := f.Check(e.width, e.height); err != nil {
 		return codec.Unit{}, fmt.Errorf("encode H264: %w", err)
 	}
-	ticks := int64(pts) * (clock / 10000) / int64(time.Second/10000)
-	if ticks <= e.lastPTS {
-		return codec.Unit{}, fmt.Errorf("encode H264: time %v does not grow", pts)
+	ticks, key, err := e.pace.Next(pts, key)
+	if err != nil {
+		return codec.Unit{}, fmt.Errorf("encode H264: %w", err)
 	}
-	e.lastPTS = ticks
-
 	force := C.int(0)
-	if key || e.interval > 0 && e.sinceKey >= e.interval {
+	if key {
 		force = 1
 	}
 	size := C.x264enc_encode(e.c, plane(f.Y), plane(f.U), plane(f.V), C.int(f.YStride), C.int(f.UVStride), C.int64_t(ticks), force)
@@ -166,9 +159,7 @@ func (e *Encoder) Encode(f *codec.Frame, pts time.Duration, key bool) (codec.Uni
 		e.buf = append(e.buf, unsafe.Slice((*byte)(nal.p_payload), nal.i_payload)[lengthSize:]...)
 	}
 	u := codec.Unit{Data: e.buf, Keyframe: e.c.key != 0, Layers: 1, Timestamp: uint32(ticks)}
-	if e.sinceKey++; u.Keyframe {
-		e.sinceKey = 1
-	}
+	e.pace.Coded(u.Keyframe)
 	return u, nil
 }
 

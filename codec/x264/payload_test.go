@@ -139,16 +139,7 @@ func TestPacketizer(t *testing.T) {
 		{"no start code", Payload{}, idr, 40, nil},
 		{"start codes alone", Payload{}, stream(nil, nil), 40, nil},
 	} {
-		got, err := c.p.NewPacketizer().Packetize(codec.Unit{Data: c.unit}, c.mtu)
-		if (err != nil) != (c.want == nil) || len(got) != len(c.want) {
-			t.Errorf("%s: %x, %v", c.name, got, err)
-			continue
-		}
-		for i := range got {
-			if !bytes.Equal(got[i], c.want[i]) {
-				t.Errorf("%s: payload %d is %x, want %x", c.name, i, got[i], c.want[i])
-			}
-		}
+		codectest.Cuts(t, c.name, c.p, codec.Unit{Data: c.unit}, c.mtu, c.want)
 	}
 }
 
