@@ -44,7 +44,7 @@ const (
 	echoAfter   = 25 * time.Millisecond
 	// Up to that rate, bit/s, pictures follow sound at once: what goes out later stands before the next.
 	alignBelow  = 250_000
-	behind      = 3 * time.Millisecond
+	behind      = 8 * time.Millisecond  // which is right behind it: who asks does so every few ms
 	soundLate   = 15 * time.Millisecond // until which that is waited for
 	soundSeldom = 70 * time.Millisecond // what comes no oftener is not waited for
 )
@@ -84,6 +84,7 @@ type Pacer[P any] struct {
 	sounded time.Time     // when the newest went out
 	beat    time.Duration // from one to the next; 0: unknown
 	spoken  int           // bytes of the newest
+	before  float64       // what credit was before it, less what went out since
 	repairs []P
 	echoes  []echo[P] // repairs that go out once more, each in its time
 	queue   []queued[P]
@@ -359,9 +360,9 @@ func (p *Pacer[P]) fill(now time.Time) {
 	p.plain += now.Sub(p.filled).Seconds() * p.rate / 8
 	p.filled = now
 	if p.probing {
-		p.credit = min(p.credit, pace*probeBurst.Seconds())
-	} else if p.aligned(now) {
 		p.credit = min(p.credit, pace*burst.Seconds())
+	} else if p.aligned(now) {
+		p.credit = min(p.credit, pace*p.beat.Seconds()/3) // there are few moments at which it can be used
 	} else {
 		p.credit = min(p.credit, pace*burst.Seconds())
 	}
@@ -424,7 +425,7 @@ func (p *Pacer[P]) Next(now time.Time) (item Item[P], ok bool) {
 // keepBeat notes a packet of sound.
 func (p *Pacer[P]) keepBeat(size int, now time.Time) {
 	gap := now.Sub(p.sounded)
-	p.sounded, p.spoken = now, size
+	p.sounded, p.spoken, p.before = now, size, p.credit+float64(size)
 	switch {
 	case gap > soundSeldom:
 		p.beat = 0
@@ -439,22 +440,20 @@ func (p *Pacer[P]) aligned(now time.Time) bool {
 }
 
 // ready reports whether something besides sound may go out now. Behind sound that is so if it
-// was before. Later it is only for as long as the link needs for sound: a picture's packet that
-// goes out after that holds up the next of sound by more than one that waits for it.
+// was before. Later it waits for the next of sound: it would hold that up by more.
 func (p *Pacer[P]) ready(now time.Time) bool {
 	switch {
 	case p.pace() <= 0:
 		return false
 	case !p.aligned(now):
 		return p.credit >= 0
-	case now.Sub(p.sounded) <= behind:
-		return p.credit+float64(p.spoken) >= 0
 	}
-	return p.credit >= 0 && now.Sub(p.sounded) <= p.takes(p.spoken)
+	return now.Sub(p.sounded) <= max(behind, p.takes(p.spoken)) && max(p.before, p.credit) >= 0
 }
 
 func (p *Pacer[P]) spend(size int) {
 	p.credit -= float64(size)
+	p.before -= float64(size)
 	p.plain -= float64(size)
 	p.probed += size
 	p.settle()
@@ -482,7 +481,7 @@ func (p *Pacer[P]) Wake(now time.Time) time.Duration {
 		return 20 * time.Millisecond
 	}
 	p.fill(now)
-	if p.aligned(now) && now.Sub(p.sounded) > p.takes(p.spoken) {
+	if p.aligned(now) && now.Sub(p.sounded) > max(behind, p.takes(p.spoken)) {
 		return min(p.sounded.Add(p.beat+soundLate).Sub(now)+time.Microsecond, 20*time.Millisecond)
 	}
 	if p.ready(now) {
