@@ -237,17 +237,20 @@ export class Client {
   }
 
   // The request that the upload is held against may have been lost on its way, and then all
-  // looks fast. ICE's checks tell the trip once more, shortly before there is media.
+  // looks fast. ICE's checks tell the trip once more, shortly before there is media: twice, for
+  // the first may have stood behind our candidates.
   private sizeAgain(pc: RTCPeerConnection, up: Upload, first: number): void {
-    pc.addEventListener("iceconnectionstatechange", async () => {
-      if (pc.iceConnectionState !== "connected") return;
+    const look = async () => {
+      if (!["connected", "completed"].includes(pc.iceConnectionState)) return;
       const ms = await checked(pc).catch(() => null); // a closed connection
       const rate = ms === null ? Infinity : uploaded(up, { ms, exact: true }, true);
       if (rate >= first) return;
-      first = rate; // ICE may connect again
+      first = rate;
       this.size(rate);
       this.send();
-    });
+    };
+    pc.addEventListener("iceconnectionstatechange", look);
+    pc.addEventListener("connectionstatechange", look);
   }
 
   // Follows the way up, from what the last second was like.
