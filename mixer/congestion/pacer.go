@@ -361,7 +361,7 @@ func (p *Pacer[P]) fill(now time.Time) {
 	p.plain += now.Sub(p.filled).Seconds() * p.rate / 8
 	p.filled = now
 	if p.probing {
-		p.credit = min(p.credit, pace*burst.Seconds())
+		p.credit = min(p.credit, pace*probeBurst.Seconds())
 	} else if p.aligned(now) {
 		p.credit = min(p.credit, pace*p.beat.Seconds()/3) // there are few moments at which it can be used
 	} else {

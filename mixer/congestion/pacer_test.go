@@ -208,6 +208,24 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestProbeBetweenTurns: a probe is as fast as it is meant to be where the pacer's turn comes
+// some milliseconds late: what it says of the link hangs on that.
+func TestProbeBetweenTurns(t *testing.T) {
+	p := newTestPacer(75_000)
+	c := Cluster{Rate: 112_000, Bytes: 1400, Size: 140, Until: moment(150 * ms)}
+	p.Probe(c, origin)
+	bytes, last := 0, time.Duration(0)
+	for now := time.Duration(0); now < 150*ms; now += 17 * ms {
+		drain(p, now, now+ms, func(at time.Duration, i Item[*pkt]) {
+			bytes += i.Size
+			last = at
+		})
+	}
+	if bytes < c.Bytes || last > 120*ms {
+		t.Errorf("%d bytes of %d, the last after %v: a tenth of a second is meant", bytes, c.Bytes, last)
+	}
+}
+
 // What a probe sends beyond the rate stands in a link that carries no more, so that
 // what comes next waits for it to be gone; sound does not.
 func TestProbeIsOwed(t *testing.T) {
