@@ -238,10 +238,12 @@ export class Client {
 
   // The request that the upload is held against may have been lost on its way, and then all
   // looks fast. ICE's checks tell the trip once more, shortly before there is media: twice, for
-  // the first may have stood behind our candidates.
+  // the first may have stood behind our candidates. Later trips are of other ways, perhaps.
   private sizeAgain(pc: RTCPeerConnection, up: Upload, first: number): void {
+    const until = new AbortController();
     const look = async () => {
       if (!["connected", "completed"].includes(pc.iceConnectionState)) return;
+      if (pc.connectionState === "connected") until.abort();
       const ms = await checked(pc).catch(() => null); // a closed connection
       const rate = ms === null ? Infinity : uploaded(up, { ms, exact: true }, true);
       if (rate >= first) return;
@@ -249,8 +251,8 @@ export class Client {
       this.size(rate);
       this.send();
     };
-    pc.addEventListener("iceconnectionstatechange", look);
-    pc.addEventListener("connectionstatechange", look);
+    pc.addEventListener("iceconnectionstatechange", look, until);
+    pc.addEventListener("connectionstatechange", look, until);
   }
 
   // Follows the way up, from what the last second was like.
