@@ -43,7 +43,7 @@ const (
 	probeDebt   = 100 * time.Millisecond // of that, for what a probe sent too much
 	echoAfter   = 25 * time.Millisecond
 	// Up to that rate, bit/s, pictures follow sound at once: what goes out later stands before the
-	// next. Above, that is less than what goes besides, and pictures lose by it.
+	// next. Above, that is little, and mouth to ear was none the shorter for it.
 	alignBelow  = 60_000
 	behind      = 8 * time.Millisecond  // which is right behind it: who asks does so every few ms
 	soundLate   = 15 * time.Millisecond // until which that is waited for
