@@ -46,8 +46,9 @@ type soundClock struct {
 	bus    *audio.Bus
 	legs   []*leg
 	shared map[soundKey]*soundEncoder
-	tick   uint64 // the one that is being made
-	moving bool   // somebody is to change over
+	tick   uint64             // the one that is being made
+	past   [warmTicks][]int16 // the mix of those before, each at its number's remainder
+	moving bool               // somebody is to change over
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -134,6 +135,8 @@ func (s *soundClock) step(now time.Time) {
 			s.encode(l.private, s.bus.Minus(l.strip), now, func(o *leg) bool { return o == l })
 		}
 	}
+	past := &s.past[s.tick%warmTicks]
+	*past = append((*past)[:0], s.bus.Mix()...)
 	s.tick++
 }
 

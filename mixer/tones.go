@@ -106,8 +106,9 @@ type soundEncoder struct {
 }
 
 // warmTicks is how much an encoder has to have coded before a listener of another
-// one changes over to it: what it remembers is then what that listener heard.
-const warmTicks = 10
+// one changes over to it: what it remembers is then what that listener heard. One that
+// nobody hears yet is fed as much when it is needed.
+const warmTicks = 12
 
 // In silence packets so long are not sent: on the links that they are for, what
 // stands in a queue has no other time to empty. An encoder says so by packets of one
@@ -210,9 +211,12 @@ func (s *soundClock) move() {
 			continue
 		}
 		e := s.shared[l.want]
-		if e == nil || e.fed < warmTicks || !s.between(l.key) || !s.between(l.want) {
+		if e == nil || !s.between(l.key) || !s.between(l.want) || e.fed < warmTicks && s.heard(l.want) {
 			s.moving = true
 			continue
+		}
+		if e.fed < warmTicks {
+			s.warm(e)
 		}
 		l.key = l.want
 		if l.private != nil {
@@ -220,6 +224,29 @@ func (s *soundClock) move() {
 		}
 	}
 	s.share()
+}
+
+// heard reports whether anybody has come to that encoder.
+func (s *soundClock) heard(k soundKey) bool {
+	return slices.ContainsFunc(s.legs, func(l *leg) bool { return l.hears() && l.key == k })
+}
+
+// warm has e code what was in the mix just now. To go on where its listener's own
+// encoder is would be less: what that has spent ahead at a higher rate is missing in
+// the first packets at a lower one.
+func (s *soundClock) warm(e *soundEncoder) {
+	have := min(warmTicks, s.tick)
+	var pcm []int16
+	for t := s.tick - have/uint64(e.ticks)*uint64(e.ticks); t < s.tick; t++ {
+		if pcm = append(pcm, s.past[t%warmTicks]...); len(pcm) < e.ticks*len(s.past[t%warmTicks]) {
+			continue
+		}
+		if _, err := e.enc.Encode(pcm); err != nil {
+			s.room.logNow("sound", err)
+		}
+		pcm = pcm[:0]
+	}
+	e.fed = warmTicks
 }
 
 // retune gives a leg another private encoder, of its new key, that goes on where
