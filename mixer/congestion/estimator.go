@@ -357,6 +357,9 @@ func (e *Estimator) cut(rate float64) {
 }
 
 func (e *Estimator) raise(rate float64, now time.Duration) {
+	if e.loss.trial.at > 0 {
+		return // what more is sent may be lost for that, and the trial tells nothing
+	}
 	if rate > 1.1*e.rate {
 		e.rising = now
 	}
@@ -507,6 +510,8 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 	case late > lateSurely && e.fast():
 		out.Sinking = true
 		pace = 0
+	case late > 0 && e.fast():
+		pace = 0
 	case late > 0:
 		pace = min(pace, e.rate*0.1)
 	}
@@ -550,7 +555,7 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 func (e *Estimator) Probe(want int, at time.Time) (Cluster, bool) {
 	now := e.since(at)
 	want = min(want, e.limits.Max)
-	if float64(want) <= e.rate || e.drain || e.standing(now) > e.low() || e.overdue(now) > 0 {
+	if float64(want) <= e.rate || e.drain || e.loss.trial.at > 0 || e.standing(now) > e.low() || e.overdue(now) > 0 {
 		return Cluster{}, false
 	}
 	c, ok := e.prober.begin(want, e.rate, e.coarse.on, now)

@@ -435,6 +435,12 @@ func TestLossTest(t *testing.T) {
 		l := &e.loss
 		l.begun, l.run, l.inherent = time.Second, c.run, 0.1
 		l.trial.at, l.trial.before, l.trial.loss, l.trial.got = 10*time.Second, 900_000, 0.2, 700_000
+		if _, ok := e.Probe(900_000, time.Now()); ok {
+			t.Error("probes while it is looked at what is lost")
+		}
+		if e.raise(800_000, 11*time.Second); e.rate != 400_000 {
+			t.Errorf("goes to %.0f bit/s while it is looked at what is lost", e.rate)
+		}
 		for i, lost := range c.lost {
 			if l.trial.at == 0 || l.until > 0 {
 				t.Errorf("losses of %v packets: decided after %d looks", c.run, i)

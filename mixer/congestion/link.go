@@ -30,10 +30,11 @@ type Link[P any] struct {
 	*Ladder
 	Repairs
 
-	looked time.Time
-	muted  time.Time
-	chosen bool      // pictures were, once
-	sought time.Time // a probe for roominess
+	looked  time.Time
+	sinking bool // then
+	muted   time.Time
+	chosen  bool      // pictures were, once
+	sought  time.Time // a probe for roominess
 }
 
 const (
@@ -62,10 +63,10 @@ func NewLink[P any](r Rungs, l Limits, size func(P) int) *Link[P] {
 func (l *Link[P]) Step(now time.Time) Choice {
 	e := l.Estimate(now)
 	l.SetRate(l.pace(e), e.Rate, now)
-	if now.Sub(l.looked) < stepEvery {
+	if now.Sub(l.looked) < stepEvery && (l.sinking || !e.Sinking) {
 		return l.Choice()
 	}
-	l.looked = now
+	l.looked, l.sinking = now, e.Sinking
 	before := l.Choice()
 	c := l.Ladder.Step(e, l.Waiting(), now)
 	l.SetLayer(c.Layer)

@@ -116,6 +116,7 @@ func (e *Estimator) tryLoss(v view, now time.Duration) {
 		case share > lossLess*t.loss, few:
 			share = max(share, t.loss/2) // and not forgotten for having paused
 			l.trusted = share
+			t.at = 0
 			e.raise(t.before, now)
 		default:
 			// A short probe slips through a policer, so what it finds does not count

@@ -4,8 +4,11 @@ import "time"
 
 // How probes are made.
 const (
-	probeQueue   = 120 * time.Millisecond // that a probe may cause if it goes too far,
-	probeLittle  = 50 * time.Millisecond  // and on little rate, which takes long to get over it
+	probeQueue  = 120 * time.Millisecond // that a probe may cause if it goes too far,
+	probeLittle = 50 * time.Millisecond  // and on little rate, which takes long to get over it
+	// Nor may those be longer that come after a failure: a browser holds all sound back for as long
+	// as one half second in twenty needs, and three probes in twenty seconds are more than that.
+	probeModest  = 60 * time.Millisecond
 	probeLongest = 400 * time.Millisecond
 	probeLeast   = 100 * time.Millisecond
 	probePackets = 10
@@ -80,12 +83,15 @@ func (p *prober) begin(want int, rate float64, coarse bool, now time.Duration) (
 		growth = 1.3
 	}
 	target := min(max(float64(want), probeFurther*rate), growth*rate)
-	queue := probeQueue
-	if p.failed && rate < 2*probeSlow {
+	queue, least := probeQueue, probeLeast
+	switch {
+	case p.failed && rate < 2*probeSlow:
 		queue = probeLittle
+	case p.failed:
+		queue, least = probeModest, probeModest
 	}
 	length := time.Duration(float64(queue) / (target/rate - 1))
-	length = min(max(length, probeLeast), probeLongest)
+	length = min(max(length, least), probeLongest)
 	if coarse {
 		length = 1500 * time.Millisecond
 	}

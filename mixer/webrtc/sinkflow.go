@@ -236,7 +236,6 @@ func (s *sink) hear(o *outgoing, p rtcp.Packet, now time.Time) {
 	}
 	s.mu.Lock()
 	err := s.flow.handle(o, p, now)
-	s.flow.step(now)
 	if missed := s.flow.link.Missed(now); s.flow.governs && len(missed) > 0 {
 		s.nacks = append(s.nacks, missed[:min(len(missed), maxNACKs-len(s.nacks))]...)
 		s.rouse()
@@ -245,7 +244,6 @@ func (s *sink) hear(o *outgoing, p rtcp.Packet, now time.Time) {
 	if err != nil {
 		s.peer.meter.badRTCP.Inc()
 	}
-	s.fit(now) // while a queue stands in the way every packet of sound is too much
 }
 
 // over follows the way that ICE chose.
