@@ -218,9 +218,9 @@ func (b *budget) save(options []option, demand time.Duration) []option {
 		kind = slices.DeleteFunc(kind, func(o option) bool { return o.worth < whole/petty })
 	}
 	slices.SortFunc(kind, func(x, y option) int {
-		return cmp.Or(cmp.Compare(x.Step, y.Step), cmp.Compare(y.worth, x.worth), cmp.Compare(x.room, y.room), cmp.Compare(x.Tier, y.Tier))
+		return cmp.Or(cmp.Compare(x.turn(), y.turn()), cmp.Compare(y.worth, x.worth), cmp.Compare(x.room, y.room), cmp.Compare(x.Tier, y.Tier))
 	})
-	if i := slices.IndexFunc(kind, func(o option) bool { return o.Step != kind[0].Step }); i >= 0 {
+	if i := slices.IndexFunc(kind, func(o option) bool { return o.turn() != kind[0].turn() }); i >= 0 {
 		kind = kind[:i]
 	}
 	at := max(2, (len(kind)+3)/4)
@@ -237,7 +237,7 @@ func (b *budget) save(options []option, demand time.Duration) []option {
 func (b *budget) giveBack(demand time.Duration) []option {
 	order := slices.Clone(b.taken)
 	slices.Reverse(order)
-	slices.SortStableFunc(order, func(x, y option) int { return cmp.Compare(y.Step, x.Step) })
+	slices.SortStableFunc(order, func(x, y option) int { return cmp.Compare(y.turn(), x.turn()) })
 	left := b.part(calmLoad) - demand
 	at := max(2, (len(order)+5)/6)
 	for i, o := range order {

@@ -86,6 +86,30 @@ func steps(options []option) (out []Step) {
 	return out
 }
 
+// TestBudgetSavesTwinsFirst: however little that saves, no tier is merged before.
+func TestBudgetSavesTwinsFirst(t *testing.T) {
+	twin := option{place{"a", Saving{Merge, "720p twin", "720p"}}, 5 * time.Millisecond}
+	tier := option{place{"a", Saving{Merge, "720p", "360p"}}, 80 * time.Millisecond}
+	codecs := option{place{"a", Saving{Step: Converge}}, time.Millisecond}
+	b := newBudget(100 * time.Millisecond)
+	for _, c := range []struct {
+		options []option
+		want    option
+	}{
+		{[]option{tier, twin, codecs}, codecs},
+		{[]option{tier, twin}, twin},
+		{[]option{tier}, tier},
+	} {
+		if got := b.save(c.options, 300*time.Millisecond); len(got) != 1 || got[0] != c.want {
+			t.Errorf("of %v %v is saved", c.options, got)
+		}
+	}
+	b.taken = []option{tier, twin}
+	if back := b.giveBack(3 * time.Millisecond); len(back) != 1 || back[0] != tier {
+		t.Errorf("%v is given back", back)
+	}
+}
+
 const seconds = int(time.Second / budgetPeriod)
 
 func TestBudgetSavesInOrder(t *testing.T) {

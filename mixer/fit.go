@@ -1,6 +1,9 @@
 package mixer
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Fit is what a receiver's link carries, as its transport finds out. The zero
 // value is a link that carries everything.
@@ -8,6 +11,9 @@ type Fit struct {
 	Tier int     // best index of Rungs.Tiers that fits; -1: no pictures
 	Tone int     // index of Rungs.Tones; 0 is the best
 	Loss float64 // packet loss that sound is to be made for, 0 to 1
+	// Lossy is a link that loses so much that repairs may not do. Who asks for keyframes
+	// over it may get them from its tier's twin.
+	Lossy bool
 }
 
 // Rungs are all that a receiver can be given, best first.
@@ -26,19 +32,32 @@ func (s *Server) Rungs() Rungs {
 // second: the room takes the newest when it gets to it.
 func (s *Subscription) Fit(f Fit) {
 	s.fit.Store(&f)
+	s.room.heed()
+}
+
+// heed makes the room look at what its receivers have to say.
+func (r *Room) heed() {
 	select {
-	case s.room.fits <- struct{}{}:
-	default: // the room has yet to come for the last one
+	case r.fits <- struct{}{}:
+	default: // it has yet to come for the last one
 	}
 }
 
-// refit takes over what receivers' links have turned out to carry.
+// refit takes over what receivers' links have turned out to carry, and what
+// keyframes are missing on those that lose much.
 func (r *Room) refit() {
+	now := time.Now()
 	tiers, tones := false, false
+	var pleading []*Subscription
 	for _, m := range r.members {
-		if m.sub != nil {
-			tier, tone := m.sub.refit()
-			tiers, tones = tiers || tier, tones || tone
+		if m.sub == nil {
+			continue
+		}
+		tier, tone := m.sub.refit()
+		tiers, tones = tiers || tier, tones || tone
+		if m.sub.pleads.Swap(false) {
+			pleading = append(pleading, m.sub)
+			tiers = r.plead(m.sub, now) || tiers
 		}
 	}
 	switch {
@@ -46,6 +65,9 @@ func (r *Room) refit() {
 		r.update()
 	case tones:
 		r.updateSound()
+	}
+	for _, s := range pleading {
+		s.requestKey(r.server.cfg.KeyframeHold) // of where it is now
 	}
 }
 
@@ -60,8 +82,9 @@ func (s *Subscription) refit() (tiers, tones bool) {
 	tier := min(max(f.Tier, noPictures), len(cfg.Ladder)-1)
 	tone := min(max(f.Tone, 0), len(cfg.Sound.Tones)-1)
 	loss := cfg.Sound.lossClass(f.Loss, s.loss)
-	tiers, tones = tier != s.fits, tone != s.tone || loss != s.loss
+	tiers, tones = tier != s.fits || f.Lossy != s.lossy, tone != s.tone || loss != s.loss
 	s.fits, s.tone, s.loss = tier, tone, loss
+	s.lossy, s.restless = f.Lossy, s.restless && f.Lossy
 	return tiers, tones
 }
 

@@ -175,14 +175,14 @@ func (r *Room) collect(out chan<- prometheus.Metric, sum *counts) {
 	gauge(out, "mixdown_room_participants", "Members of a room.", float64(r.people()), room...)
 	gauge(out, "mixdown_room_open_sources", "Sources in a room's sum.", float64(open), room...)
 	gauge(out, "mixdown_room_audio_encoders", "Sound encoders of a room: one for each tone and loss in use and one for each open source that listens.", float64(encoders), room...)
-	gauge(out, "mixdown_room_video_encoders", "Picture encoders of a room, one for each tier in use.", float64(len(r.tiers)), room...)
+	gauge(out, "mixdown_room_video_encoders", "Picture encoders of a room, one for each tier in use and each twin of one.", float64(len(r.tiers)), room...)
 	for sound, n := range r.listeners() {
 		gauge(out, "mixdown_sound_listeners", "Receivers of a room's sound, by what it is made like.", float64(n), append(room,
 			"bitrate", strconv.Itoa(sound.Bitrate), "packet", sound.Packet.String(), "loss", strconv.FormatFloat(sound.loss, 'f', -1, 64))...)
 	}
 	for key, t := range r.tiers {
 		sum.tier(t)
-		labels := append(room, "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas,
+		labels := append(room, "tier", key.name(), "codec", key.codec, "canvas", key.canvas,
 			"size", strconv.Itoa(key.spec.Width)+"x"+strconv.Itoa(key.spec.Height))
 		gauge(out, "mixdown_tier_listeners", "Receivers of a tier.", float64(len(*t.listeners.Load())), labels...)
 		gauge(out, "mixdown_tier_fps", "Pictures a second that a tier makes.", r.pace(key.spec), labels...)

@@ -16,7 +16,7 @@ type Step int
 
 const (
 	Converge Step = iota + 1 // each tier in as few codecs as its receivers allow
-	Merge                    // a tier's receivers go to its lower neighbour
+	Merge                    // a twin's receivers go back to its tier; a tier's to its lower neighbour
 	Halve                    // every second picture of a tier
 	Rest                     // silent people's tiles are drawn less often
 	Stills                   // silent people's keyframes only are decoded
@@ -50,6 +50,15 @@ type Saving struct {
 	Step Step   `json:"step"`
 	Tier string `json:"tier,omitempty"` // what it is about; empty: all of the room
 	Into string `json:"into,omitempty"` // where a merged tier's receivers are
+}
+
+// turn is the order that savings are taken in: by step, and twins before other
+// merges, which cost people size and not just a keyframe now and then.
+func (s Saving) turn() int {
+	if s.Step == Merge && s.Tier == s.Into+twinMark {
+		return 2*int(s.Step) - 1
+	}
+	return 2 * int(s.Step)
 }
 
 // Figures of the last two steps.
@@ -100,6 +109,7 @@ func (r *Room) wanted(people []*member, savings []Saving) map[*Subscription]tier
 			keys[subs[i]] = key
 		}
 	}
+	r.part(keys, savings)
 	return keys
 }
 
@@ -173,7 +183,7 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	if s := (Saving{Step: Converge}); !slices.Contains(r.savings, s) {
 		offer(s, without(s))
 	}
-	for _, s := range r.neighbours(keys) {
+	for _, s := range append(reunions(keys), r.neighbours(keys)...) {
 		offer(s, without(s))
 	}
 	costs := r.costs(keys)
@@ -216,8 +226,11 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 	asked, drawn := map[string]bool{}, map[string]bool{}
 	for s, key := range keys {
 		drawn[key.spec.Name] = true
-		for spec, _ := s.tier(); !asked[spec.Name]; {
+		for spec, _ := s.tier(); !asked[spec.Name] || s.restless && !asked[spec.Name+twinMark]; {
 			asked[spec.Name] = true
+			if s.restless {
+				asked[spec.Name+twinMark] = true
+			}
 			if i := slices.IndexFunc(r.savings, func(m Saving) bool { return m.Step == Merge && m.Tier == spec.Name }); i >= 0 {
 				spec, _ = r.server.cfg.tier(r.savings[i].Into)
 			}

@@ -63,8 +63,8 @@ type Member struct {
 	Hand      time.Time `json:"hand,omitzero"`    // since when it is raised; absent: it is not
 	Open      bool      `json:"open"`             // is in the sum now
 	Level     float64   `json:"level"`            // dBov
-	Tier      string    `json:"tier,omitempty"`
-	Codec     string    `json:"codec,omitempty"` // of the pictures it receives
+	Tier      string    `json:"tier,omitempty"`   // a name of the ladder; with " twin", that tier's encoder for who loses much
+	Codec     string    `json:"codec,omitempty"`  // of the pictures it receives
 	Canvas    string    `json:"canvas,omitempty"`
 	Ask       *Ask      `json:"ask,omitempty"`
 	Width     int       `json:"width,omitempty"` // of the pictures it sends

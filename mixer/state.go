@@ -64,7 +64,7 @@ func (r *Room) describe(m *member, now time.Time) Member {
 		}
 		s.mu.Unlock()
 		if t != nil {
-			d.Tier, d.Codec, d.Canvas = t.key.spec.Name, t.key.codec, t.key.canvas
+			d.Tier, d.Codec, d.Canvas = t.key.name(), t.key.codec, t.key.canvas
 		}
 	}
 	return d

@@ -21,19 +21,32 @@ type Subscription struct {
 	tone  int            // index of SoundSpec.Tones that it carries; too
 	loss  int            // index of SoundSpec.losses for it; too
 
+	lossy    bool      // its link loses much; the room's goroutine only
+	restless bool      // and it asks for keyframes again and again; too
+	asked    time.Time // since when it missed the last one, being lossy; too
+
 	best atomic.Int32 // index in the ladder of what was asked for
 
-	fit atomic.Pointer[Fit] // the newest; the room has yet to take it over
+	fit    atomic.Pointer[Fit] // the newest; the room has yet to take it over
+	pleads atomic.Bool         // it asks for a keyframe, being lossy; likewise
 
 	mu            sync.Mutex
 	current, next *Tier
 	watching      bool // has had a picture
 	closed        bool
+	keyed         time.Time // when it last got a keyframe
 }
 
 // RequestKeyframe asks for a keyframe in the receiver's tier; requests of all
-// its receivers are folded.
-func (s *Subscription) RequestKeyframe() { s.requestKey(s.room.server.cfg.KeyframeHold) }
+// its receivers are folded. Of who loses much it may take one of the tier's twin.
+func (s *Subscription) RequestKeyframe() {
+	if s.fit.Load().Lossy {
+		s.pleads.Store(true)
+		s.room.heed()
+		return
+	}
+	s.requestKey(s.room.server.cfg.KeyframeHold)
+}
 
 // Resume asks for a keyframe as for a newcomer: the receiver was out of reach,
 // and shall not wait for the next one that is due.
@@ -42,7 +55,7 @@ func (s *Subscription) Resume() { s.requestKey(s.room.server.cfg.JoinHold) }
 func (s *Subscription) requestKey(hold time.Duration) {
 	s.mu.Lock()
 	t := s.current
-	if t == nil {
+	if t == nil || s.next != nil && s.next.key.twin { // those on the one it leaves are spared
 		t = s.next
 	}
 	s.mu.Unlock()
@@ -100,6 +113,9 @@ func (s *Subscription) writeVideo(t *Tier, picture []*Packet, key bool) {
 		s.current, s.next, s.watching = t, nil, true
 	}
 	if s.current == t {
+		if key {
+			s.keyed = time.Now()
+		}
 		s.sink.WriteVideo(picture)
 	}
 }

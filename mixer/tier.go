@@ -17,6 +17,7 @@ type tierKey struct {
 	canvas string
 	codec  string
 	spec   TierSpec
+	twin   bool // the one for who loses much
 }
 
 // Tier is one encoder with its own picture and clock. Everybody who listens
@@ -127,7 +128,7 @@ func (t *Tier) run(ctx context.Context) {
 		}
 		if err := t.step(deadline); err != nil {
 			t.count.errors.Add(1)
-			t.room.logNow("tier", fmt.Errorf("tier %s %s of canvas %q: %w", t.key.spec.Name, t.key.codec, t.key.canvas, err))
+			t.room.logNow("tier", fmt.Errorf("tier %s %s of canvas %q: %w", t.key.name(), t.key.codec, t.key.canvas, err))
 		}
 	}
 }

@@ -192,6 +192,7 @@ func TestConfigNamesTheKey(t *testing.T) {
 	for key, change := range map[string]func(*Config){
 		"ladder":           func(c *Config) { c.Ladder = nil },
 		"ladder[1].name":   func(c *Config) { c.Ladder[1].Name = c.Ladder[0].Name },
+		"ladder[2].name":   func(c *Config) { c.Ladder[2].Name = "540p twin" },
 		"ladder[0]":        func(c *Config) { c.Ladder[0].Width = 641 },
 		"sound.max_open":   func(c *Config) { c.Sound.MaxOpen = 0 },
 		"decode_workers":   func(c *Config) { c.DecodeWorkers = 0 },

@@ -179,7 +179,7 @@ func (r *Room) tier(key tierKey) *Tier {
 			t.setBitrate(bps)
 		}
 		r.tiers[key] = t
-		r.log.Info("tier opened", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
+		r.log.Info("tier opened", "tier", key.name(), "codec", key.codec, "canvas", key.canvas)
 	}
 	return t
 }
@@ -216,7 +216,7 @@ func (r *Room) prune(now time.Time) {
 			t.stop()
 			r.server.metrics.ended(t, nil)
 			delete(r.tiers, key)
-			r.log.Info("tier closed", "tier", key.spec.Name, "codec", key.codec, "canvas", key.canvas)
+			r.log.Info("tier closed", "tier", key.name(), "codec", key.codec, "canvas", key.canvas)
 		}
 	}
 }
