@@ -189,9 +189,9 @@ func (f *flow) fit(now time.Time) (fit mixer.Fit, due bool) {
 	case f.began.IsZero(), !f.governs && !f.told:
 		return fit, false
 	case f.governs && f.rises(now):
-		fit = mixer.Fit{Tone: f.choice.Tone, Loss: f.choice.FEC}
+		fit = mixer.Fit{Tone: f.choice.Tone, Loss: f.choice.FEC, Lossy: f.choice.Lossy}
 	case f.governs:
-		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone, Loss: f.choice.FEC}
+		fit = mixer.Fit{Tier: f.choice.Tier, Tone: f.choice.Tone, Loss: f.choice.FEC, Lossy: f.choice.Lossy}
 	}
 	if f.told && fit == f.fitted {
 		return fit, false

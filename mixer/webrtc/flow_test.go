@@ -416,6 +416,22 @@ func TestRises(t *testing.T) {
 	}
 }
 
+// TestFitTellsOfLosses: the room learns who loses much, in each of the cases.
+func TestFitTellsOfLosses(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, rises := range []bool{false, true} {
+		f := newFlow(rungs(newFakeRooms().Rungs()), true)
+		f.begin(now)
+		f.choice.Lossy = true
+		if rises {
+			f.rose, f.estimate = true, congestion.Estimate{Known: true, Rate: 400_000}
+		}
+		if fit, due := f.fit(now); !due || !fit.Lossy {
+			t.Errorf("rises %t: %+v, due %t", rises, fit, due)
+		}
+	}
+}
+
 // TestInStep: who has not the tier it asked for is not told when pictures were
 // made; if it was told before, that they were made later.
 func TestInStep(t *testing.T) {
