@@ -83,15 +83,17 @@ func (m *Moment) buffers(stats []stat, at float64) {
 }
 
 // regained returns how many seconds after the rise of the rate pictures come
-// again from the tier that they came from before its fall.
+// again from the tier that they came from before its fall. A tier's twin is as good
+// as that.
 func regained(timeline []Moment, fall, rise float64) Figure {
 	before := ""
 	for _, m := range timeline {
+		tier := strings.TrimSuffix(m.Tier, " twin")
 		switch at := float64(m.At); {
 		case m.FPS < 1:
 		case at < fall:
-			before = m.Tier
-		case at >= rise && before != "" && m.Tier == before:
+			before = tier
+		case at >= rise && before != "" && tier == before:
 			return m.At - Figure(rise)
 		}
 	}

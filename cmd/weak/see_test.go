@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -190,6 +191,9 @@ func TestTierIsRegained(t *testing.T) {
 	near(t, "regained", regained(line, 20, 40), 12, 0)
 	if regained(line[:5], 20, 40).known() {
 		t.Error("without the tier it had")
+	}
+	if line[6].Tier = "720p twin"; regained(slices.Delete(line, 5, 6), 20, 40) != 20 {
+		t.Error("the tier's twin is not the tier")
 	}
 	// Who is on a tier whose pictures never come has not had it.
 	if regained([]Moment{at(10, "720p", 0), at(50, "720p", 0)}, 20, 40).known() {
