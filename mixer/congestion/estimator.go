@@ -192,9 +192,10 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 		return
 	}
 	if e.hint > 0 && !e.trip.some {
-		// The queue that stood when the first packets were sent is no part of the way.
-		// Where nothing of ours can have filled it, it is the way back that has one.
-		if queue := now - newest.at - e.hint - longestReport; queue > maxQueueHint && !e.given {
+		// The queue that stood when the first packets were sent is no part of the way. Where
+		// the client said what that carries, nothing of ours can have filled it: it is the way back
+		// that has one.
+		if queue := now - newest.at - e.hint - longestReport; queue > maxQueueHint && !e.said {
 			e.base.reset(newest.delay-queue, now)
 		}
 		e.trip.add(e.hint, now)

@@ -377,6 +377,28 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
+// TestBackIsFull: where the client has said what the way carries, what is late of the first feedback
+// stood in the way back, which its own first pictures fill.
+func TestBackIsFull(t *testing.T) {
+	for says, kept := range map[int]bool{0: false, 110_000: true} {
+		e := NewEstimator(DefaultLimits())
+		e.Hint(300*ms, moment(0))
+		if says > 0 {
+			e.Carries(says, moment(0))
+		}
+		var reports []Report
+		for i := range 20 {
+			at := time.Duration(i) * 60 * ms
+			e.Sent(uint16(i), 180, moment(at))
+			reports = append(reports, Report{uint16(i), true, at + 150*ms})
+		}
+		e.Reports(reports, moment(1140*ms+300*ms+longestReport+600*ms))
+		if got := e.Estimate(moment(2300 * ms)).Rate; got >= 100_000 != kept {
+			t.Errorf("told of %d: %d bit/s", says, got)
+		}
+	}
+}
+
 // TestStandsStill: what was held up comes all at once and says nothing of the rate.
 func TestStandsStill(t *testing.T) {
 	e, send := quick()
