@@ -221,4 +221,7 @@ test("the trip is that of the fastest way that ICE has checked", async () => {
   const told = (...entries: object[]) => checked({ getStats: async () => new Map(entries.entries()) } as unknown as RTCPeerConnection);
   assert.equal(await told(pair({ currentRoundTripTime: 0.41 }), pair({ currentRoundTripTime: 0.3 }), pair({ state: "failed", currentRoundTripTime: 0.1 })), 300);
   assert.equal(await told(pair({}), { type: "transport" }), null);
+  let asked = 0;
+  const late = async () => new Map([[0, ++asked < 4 ? pair({}) : pair({ currentRoundTripTime: 0.34 })]]);
+  assert.equal(await checked({ getStats: late } as unknown as RTCPeerConnection), 340); // what was known before the check is told again
 });

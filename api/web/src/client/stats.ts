@@ -153,12 +153,20 @@ export async function received(pc: RTCPeerConnection): Promise<number> {
   return n;
 }
 
-/** There and back by the fastest of ICE's last checks, ms; null where the browser does not tell. */
-export async function checked(pc: RTCPeerConnection): Promise<number | null> {
-  let ms: number | null = null;
-  (await pc.getStats()).forEach((e: Entry) => {
-    if (e.type !== "candidate-pair" || e.state !== "succeeded" || typeof e.currentRoundTripTime !== "number") return;
-    ms = Math.min(ms ?? Infinity, 1000 * e.currentRoundTripTime);
-  });
-  return ms;
+const remembered = 60; // ms, a little longer than browsers give the same statistics again (Chromium: 50)
+
+/**
+ * There and back by the fastest of ICE's last checks, ms; null where the browser does not tell.
+ * What it told just before a check was answered it tells for a while, so it is asked some times.
+ */
+export async function checked(pc: RTCPeerConnection, tries = 8): Promise<number | null> {
+  for (;;) {
+    let ms: number | null = null;
+    (await pc.getStats()).forEach((e: Entry) => {
+      if (e.type !== "candidate-pair" || e.state !== "succeeded" || typeof e.currentRoundTripTime !== "number") return;
+      ms = Math.min(ms ?? Infinity, 1000 * e.currentRoundTripTime);
+    });
+    if (ms !== null || --tries <= 0) return ms;
+    await new Promise((resolve) => setTimeout(resolve, remembered));
+  }
 }
