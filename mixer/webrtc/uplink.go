@@ -15,6 +15,8 @@ const (
 	upFull    = 200 * time.Millisecond
 	upStands  = 800 * time.Millisecond
 	upEmpty   = 80 * time.Millisecond
+	upLingers = 1500 * time.Millisecond // may one be longer: the next keyframe makes it a long one
+	upGently  = 0.9                     // of what comes in may then be sent
 	upBack    = 0.75                   // of what comes in may be sent while a queue stands
 	upHold    = 2 * time.Second        // a queue that falls is left time to
 	upNear    = 0.04                   // growth a second, while none stands, about where the way was full
@@ -58,6 +60,8 @@ type uplink struct {
 	drawn  time.Time     // then; so much the way carries
 	tested time.Time     // when a suspicion was
 	tests  bool          // one is being tested
+	filled time.Time     // since when the queue was never empty
+	gently time.Time     // when less was allowed for that
 	slow   float64       // fastest then, s
 
 	rounds  [upAround]time.Duration // what the last round trips took more than an empty one
@@ -152,6 +156,11 @@ func (u *uplink) look(now time.Time) float64 {
 			u.cap = 0 // sound is no faster: the loss has another cause
 		}
 	}
+	if u.queue < upEmpty {
+		u.filled = time.Time{}
+	} else if u.filled.IsZero() {
+		u.filled = now
+	}
 	switch {
 	case u.rate == 0 || u.tests:
 	case u.queue > upFull && !u.stands(now):
@@ -167,6 +176,11 @@ func (u *uplink) look(now time.Time) float64 {
 	case u.queue < upEmpty:
 		u.stood, u.rose = 0, time.Time{}
 		u.grow(passed)
+	case u.queue <= upFull && now.Sub(u.filled) >= upLingers && now.Sub(u.gently) >= upForget && (u.cap == 0 || u.cap > u.rate):
+		// Once: if it does not go, it is not of our making.
+		u.full = u.rate
+		u.cap = max(upGently*u.rate, upLeast)
+		u.cut, u.stood, u.gently = now, u.queue, now
 	}
 	return u.cap
 }

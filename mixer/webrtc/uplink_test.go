@@ -81,6 +81,37 @@ func TestUplinkEmptiesAQueue(t *testing.T) {
 	}
 }
 
+// A sender whose queue is short but never empty is brought a little below what the way carries,
+// before a keyframe makes it a long one; where it stays all the same, once.
+func TestUplinkLingers(t *testing.T) {
+	w := &wayUp{rate: 50_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	for range 5 {
+		w.run(16_000, 20_000)
+	}
+	w.queue = 0.13
+	allowed := 0.0
+	for range 4 {
+		allowed = w.run(16_000, min(50_000, orAll(allowed))-16_000)
+	}
+	if allowed < 40_000 || allowed > 48_000 || w.queue > 0.12 {
+		t.Errorf("%.0f of 50000 are allowed, %.2f s stand", allowed, w.queue)
+	}
+	w = &wayUp{rate: 500_000, longest: 0.9, now: time.Unix(1e9, 0)}
+	for range 5 {
+		w.run(33_000, 200_000)
+	}
+	w.base = 0.15 // another way
+	least := 1e9
+	for range 20 {
+		if allowed = w.run(33_000, 200_000); allowed > 0 {
+			least = min(least, allowed)
+		}
+	}
+	if least < 200_000 {
+		t.Errorf("%.0f of 233000 were allowed where the way became longer", least)
+	}
+}
+
 // Who has room is never told anything, neither is loss that no queue goes with.
 func TestUplinkLeavesRoomAlone(t *testing.T) {
 	w := &wayUp{rate: 2_000_000, longest: 0.9, now: time.Unix(1e9, 0)}
