@@ -101,6 +101,7 @@ const (
 	// on the link costs them a while, and they wait meanwhile
 	thinnest    = 5 * time.Second // on fewer layers; then the tier below is the better picture
 	soundShare  = 0.3
+	mendedShare = 0.38 // where some is lost: the cheap ones have no repair
 	soundPause  = 4 * time.Second
 	sankPause   = 500 * time.Millisecond // after a queue that is gone
 	lossyOn     = 0.05
@@ -376,7 +377,6 @@ func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
 	switch {
 	case l.now.Tier >= 0:
 		left -= float64(l.wire(l.now.Tier, int(l.now.Layer), l.now.Tone, e.Loss) - l.rungs.Tones[l.now.Tone].Wire())
-		left = max(left, soundShare*rate)
 	case l.fit(left, e.Loss) >= 0: // pictures are about to come
 		left = soundShare * rate
 	}
@@ -384,8 +384,14 @@ func (l *Ladder) sound(rate float64, e Estimate, now time.Time) {
 	want := last
 	for i, t := range l.rungs.Tones {
 		room := left
-		if l.now.Tier >= 0 && i < last-1 {
-			room = min(room, soundShare*rate)
+		switch {
+		case l.now.Tier < 0:
+		case i >= last-1:
+			room = max(left, soundShare*rate)
+		case i > 0 && l.now.FEC > 0 && e.Loss < lossyOn: // for who loses much there are copies
+			room = mendedShare * rate
+		default:
+			room = soundShare * rate
 		}
 		if i == l.now.Tone {
 			room += (1 - upMargin) * rate // it has it already

@@ -176,6 +176,15 @@ func TestLossy(t *testing.T) {
 	}
 }
 
+// TestMendedSound: where some is lost sound takes more of the pictures' rate, to be of a kind that is repaired.
+func TestMendedSound(t *testing.T) {
+	for loss, tone := range map[float64]int{0: 2, 0.02: 1} {
+		if c := climb(NewLadder(defaultRungs(nil)), 90_000, loss, 0, 20*time.Second); c.Tone != tone || c.Tier != 5 {
+			t.Errorf("%+v at a loss of %v", c, loss)
+		}
+	}
+}
+
 func TestWire(t *testing.T) {
 	if got := (Tone{16_000, 20 * ms}).Wire(); got != 41_600 {
 		t.Errorf("16 kbit/s in 20 ms: %d", got)
