@@ -508,10 +508,8 @@ func (e *Estimator) Estimate(at time.Time) Estimate {
 		pace = 0
 	case late > 0 && e.loss.recent > lossyOn: // so may feedback be
 		pace = min(pace, e.rate*0.3)
-	case late > lateSurely && e.fast():
-		out.Sinking = true
-		pace = 0
 	case late > 0 && e.fast():
+		out.Sinking = late > lateSurely
 		pace = 0
 	case late > 0:
 		pace = min(pace, e.rate*0.1)
