@@ -146,7 +146,7 @@ func (t Tone) wire() float64 { return float64(t.Bitrate) + 64*8/t.Packet.Seconds
 func DefaultTones() []Tone {
 	return []Tone{
 		{32_000, 20 * time.Millisecond},
-		{20_000, 40 * time.Millisecond},
+		{16_000, 40 * time.Millisecond},
 		{12_000, 40 * time.Millisecond},
 		{11_000, 60 * time.Millisecond},
 	}

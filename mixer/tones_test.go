@@ -197,6 +197,70 @@ func TestSoundIsCodedWithRepair(t *testing.T) {
 	}
 }
 
+// Sound for who loses some has repair: what the packet after a lost one makes of it is heard.
+func TestSoundIsRepaired(t *testing.T) {
+	voice := talk(t, 20)
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		v := newScreen(t, "opus")
+		sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(v.release)
+		defer sub.Close()
+		r, err := s.room("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := s.cfg.Sound
+		for tone, made := range spec.Tones {
+			if made.Bitrate < repairedFrom {
+				continue // Opus makes none
+			}
+			e := r.sound.open(soundKey{codecs.Find("opus"), tone, len(spec.losses()) - 1})
+			if e == nil {
+				t.Fatal("no encoder")
+			}
+			ear, err := codecs.Find("opus").NewAudioDecoder(codec.AudioFormat{Rate: soundRate, Channels: spec.Channels})
+			if err != nil {
+				t.Fatal(err)
+			}
+			length := e.ticks * soundRate / 50
+			out := make([]int16, length)
+			loud, repaired := 0, 0
+			for i := 0; (i+1)*length <= len(voice); i++ {
+				packet, err := e.enc.Encode(voice[i*length : (i+1)*length])
+				if err != nil {
+					t.Fatal(err)
+				}
+				const every = 7
+				if i%every == every-1 {
+					continue // lost
+				}
+				if i >= every && i%every == 0 {
+					was := rms(voice[(i-1)*length : i*length])
+					if err := ear.DecodeFEC(packet, out); err != nil {
+						t.Fatal(err)
+					}
+					if was > 500 {
+						if loud++; rms(out) > was/2 {
+							repaired++
+						}
+					}
+				}
+				if _, err := ear.Decode(packet, out); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ear.Close()
+			r.sound.drop(&e)
+			if loud < 30 || repaired < loud*9/10 {
+				t.Errorf("tone %d of %d bit/s: %d of %d loud packets are repaired", tone, made.Bitrate, repaired, loud)
+			}
+		}
+	})
+}
+
 func rms(pcm []int16) float64 {
 	sum := 0.
 	for _, v := range pcm {
@@ -318,13 +382,15 @@ func TestLossClasses(t *testing.T) {
 	for _, c := range []struct {
 		loss float64
 		want int
-	}{{0, 0}, {.05, 0}, {.06, 1}, {.04, 1}, {.03, 0}, {.5, 2}, {.14, 2}, {.1, 1}, {math.NaN(), 2}} {
+	}{{0, 0}, {.05, 0}, {.06, 1}, {.04, 1}, {.03, 0}, {.5, 1}, {.036, 1}, {.034, 0}, {math.NaN(), 1}} {
 		if now = spec.lossClass(c.loss, now); now != c.want {
 			t.Errorf("loss %v: class %d, want %d", c.loss, now, c.want)
 		}
 	}
-	if got := (SoundSpec{Loss: .2}).losses(); !slices.Equal(got, []float64{.2, .3}) {
-		t.Errorf("%v", got)
+	for configured, want := range map[float64][]float64{0: {0, .25}, .2: {.2, .25}, .25: {.25}, .3: {.3}} {
+		if got := (SoundSpec{Loss: configured}).losses(); !slices.Equal(got, want) {
+			t.Errorf("%v: %v", configured, got)
+		}
 	}
 }
 

@@ -101,7 +101,7 @@ const (
 	// on the link costs them a while, and they wait meanwhile
 	thinnest    = 5 * time.Second // on fewer layers; then the tier below is the better picture
 	soundShare  = 0.3
-	mendedShare = 0.38 // where some is lost: the cheap ones have no repair
+	mendedShare = 0.34 // where some is lost: the cheap ones have no repair
 	soundPause  = 4 * time.Second
 	sankPause   = 500 * time.Millisecond // after a queue that is gone
 	lossyOn     = 0.05

@@ -27,7 +27,7 @@ func defaultRungs(layers []float64) Rungs {
 		},
 		Tones: []Tone{
 			{32_000, 20 * time.Millisecond},
-			{20_000, 40 * time.Millisecond},
+			{16_000, 40 * time.Millisecond},
 			{12_000, 40 * time.Millisecond},
 			{11_000, 60 * time.Millisecond},
 		},

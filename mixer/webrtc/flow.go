@@ -72,7 +72,7 @@ type flow struct {
 
 // rungs is the room's ladder as congestion control sees it.
 func rungs(r mixer.Rungs) congestion.Rungs {
-	out := congestion.Rungs{FECLoss: []float64{0, 0.1, 0.2}}
+	out := congestion.Rungs{FECLoss: []float64{0, 0.1}}
 	for _, t := range r.Tiers {
 		out.Tiers = append(out.Tiers, congestion.Tier{Name: t.Name, Bitrate: t.Bitrate, FPS: float64(t.FPS), Payload: t.MTU})
 	}
