@@ -194,6 +194,18 @@ test("sound goes twice where some is lost, if there is room, and once again when
   assert.ok(slow.paused && slow.sending.sound.twice);
   assert.ok(wire(slow.sending.sound) < 30_000);
 
+  // One that turns out to be thin later: there is no room for both beside a queue.
+  const both = new Uplink();
+  both.begin(80_000);
+  looks(both, null, 20, 0.02);
+  assert.ok(both.sending.picture > 0);
+  looks(both, null, 3, 0.02, 40_000);
+  assert.ok(both.paused && both.sending.sound.twice);
+  looks(both, null, 120, 0.02);
+  assert.ok(both.paused, "the picture waits until nothing is lost");
+  looks(both, null, 120);
+  assert.ok(!both.paused && !both.sending.sound.twice);
+
   const full = new Uplink();
   looks(full, 900_000, 30, 0.05, 25_000); // the server sees a queue: it is lost for being too much
   assert.ok(full.paused && !full.sending.sound.twice);

@@ -46,7 +46,7 @@ export function wire(v: Voice): number {
 
 /** A link of which is known only that it is slow, bit/s. */
 export const slow = 100_000;
-const soundOnly = 55_000;
+const soundOnly = 70_000; // up to which it has hardly room for more than sound: an upload tells it to within a third
 
 const losing = 0.008; // share of sound, in the mean of some reports, from which on it is sent twice
 const kept = 0.002; // and below which, for calm looks, once again
@@ -89,7 +89,7 @@ export class Uplink {
   private lost = 0; // share of our sound, in the mean of the last reports
   private quiet = 0; // looks in a row with next to nothing lost
   private twice = false;
-  private thin = false; // it began as one with room for hardly more than sound
+  private thin = false; // it has hardly room for more than sound
   private foul = 0; // loss that is the way's own, which no rate makes less; 0: none is
   private poor = 0; // reports in a row that speak for such loss
   private doubt = foulAfter; // so many that it takes
@@ -140,7 +140,7 @@ export class Uplink {
     this.steady = this.rung === 0 && this.estimate === Infinity ? Infinity : Math.min(this.estimate, slowly);
     if (this.paused) this.resume(u);
     else this.follow(u, lossy);
-    this.repeat();
+    this.repeat(u);
     return JSON.stringify(this.sending) !== before;
   }
 
@@ -169,7 +169,8 @@ export class Uplink {
 
   // Sound goes twice while some of it is lost, if there is room: a way up that
   // loses for being full would lose more.
-  private repeat(): void {
+  private repeat(u: Upward): void {
+    if (u.measured !== null && u.measured < soundOnly && this.lost > losing) this.thin = true;
     if (this.thin && this.lost > losing && !this.paused) {
       this.rung = silent; // there is no room for both, and sound comes first
       this.waited = this.tried = 0;
