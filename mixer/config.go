@@ -190,7 +190,7 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for i, t := range c.Ladder {
-		if t.Name == "" || t.Name == programme || t.Name == SoundOnly || strings.HasSuffix(t.Name, twinMark) || names[t.Name] {
+		if t.Name == "" || t.Name == programme || t.Name == SoundOnly || strings.HasSuffix(t.Name, TwinMark) || names[t.Name] {
 			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
 		} else if wrong := t.check(); wrong != "" {
 			bad("ladder[%d]%s", i, wrong)

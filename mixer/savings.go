@@ -55,7 +55,7 @@ type Saving struct {
 // turn is the order that savings are taken in: by step, and twins before other
 // merges, which cost people size and not just a keyframe now and then.
 func (s Saving) turn() int {
-	if s.Step == Merge && s.Tier == s.Into+twinMark {
+	if s.Step == Merge && s.Tier == s.Into+TwinMark {
 		return 2*int(s.Step) - 1
 	}
 	return 2 * int(s.Step)
@@ -226,10 +226,10 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 	asked, drawn := map[string]bool{}, map[string]bool{}
 	for s, key := range keys {
 		drawn[key.spec.Name] = true
-		for spec, _ := s.tier(); !asked[spec.Name] || s.restless && !asked[spec.Name+twinMark]; {
+		for spec, _ := s.tier(); !asked[spec.Name] || s.restless && !asked[spec.Name+TwinMark]; {
 			asked[spec.Name] = true
 			if s.restless {
-				asked[spec.Name+twinMark] = true
+				asked[spec.Name+TwinMark] = true
 			}
 			if i := slices.IndexFunc(r.savings, func(m Saving) bool { return m.Step == Merge && m.Tier == spec.Name }); i >= 0 {
 				spec, _ = r.server.cfg.tier(r.savings[i].Into)

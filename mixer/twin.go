@@ -11,8 +11,8 @@ import (
 // costs as much as the tier, and who is on it stays until it loses little again:
 // each move costs a keyframe, too.
 
-// twinMark follows the tier's name in that of its twin.
-const twinMark = " twin"
+// TwinMark follows the tier's name in that of its twin.
+const TwinMark = " twin"
 
 const (
 	restlessWithin = 20 * time.Second // from one keyframe that is missing to the next
@@ -22,7 +22,7 @@ const (
 // name tells tiers apart where people see them.
 func (k tierKey) name() string {
 	if k.twin {
-		return k.spec.Name + twinMark
+		return k.spec.Name + TwinMark
 	}
 	return k.spec.Name
 }

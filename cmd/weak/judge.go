@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mixdown/cmd/weak/link"
+	"mixdown/mixer"
 )
 
 // judge turns what the browsers saw and heard into figures.
@@ -88,7 +89,7 @@ func (m *Moment) buffers(stats []stat, at float64) {
 func regained(timeline []Moment, fall, rise float64) Figure {
 	before := ""
 	for _, m := range timeline {
-		tier := strings.TrimSuffix(m.Tier, " twin")
+		tier := strings.TrimSuffix(m.Tier, mixer.TwinMark)
 		switch at := float64(m.At); {
 		case m.FPS < 1:
 		case at < fall:
