@@ -137,9 +137,6 @@ type Tone struct {
 	Packet  time.Duration // length of one packet: 20, 40 or 60 ms
 }
 
-// wire is what it takes with its headers, bit/s: IPv4, UDP, RTP with extensions and SRTP.
-func (t Tone) wire() float64 { return float64(t.Bitrate) + 64*8/t.Packet.Seconds() }
-
 // DefaultTones are for speech. A packet's headers take 25.6 kbit/s at 20 ms, 12.8 at 40 and 8.5 at
 // 60, and what a packet is longer is heard as delay, twice: it is waited for here, and kept there. So
 // the last one is for links that carry nothing else. Below 11 kbit/s Opus gives up half of its bandwidth.
@@ -194,6 +191,8 @@ func (c Config) Validate() error {
 			bad("ladder[%d].name: %q is empty or taken", i, t.Name)
 		} else if wrong := t.check(); wrong != "" {
 			bad("ladder[%d]%s", i, wrong)
+		} else if before := c.Ladder[max(0, i-1)]; t.Bitrate > before.Bitrate {
+			bad("ladder[%d].bitrate: %d bit/s is over that of %q, and the best comes first", i, t.Bitrate, before.Name)
 		}
 		names[t.Name] = true
 	}
@@ -209,7 +208,7 @@ func (c Config) Validate() error {
 			bad("sound.bitrate: %d bit/s is not in %d…%d", t.Bitrate, minToneRate, maxToneRate)
 		case t.Packet != soundTick && t.Packet != 2*soundTick && t.Packet != 3*soundTick:
 			bad("sound.tones[%d].packet: %v is none of 20, 40 and 60 ms", i, t.Packet)
-		case t.wire() > before.wire():
+		case t.Bitrate > before.Bitrate || t.Packet < before.Packet: // shorter ones have more headers
 			bad("sound.tones[%d]: takes more than the one before it", i)
 		}
 	}

@@ -190,13 +190,16 @@ func TestRoomIsFull(t *testing.T) {
 
 func TestConfigNamesTheKey(t *testing.T) {
 	for key, change := range map[string]func(*Config){
-		"ladder":           func(c *Config) { c.Ladder = nil },
-		"ladder[1].name":   func(c *Config) { c.Ladder[1].Name = c.Ladder[0].Name },
-		"ladder[2].name":   func(c *Config) { c.Ladder[2].Name = "540p twin" },
-		"ladder[0]":        func(c *Config) { c.Ladder[0].Width = 641 },
-		"sound.max_open":   func(c *Config) { c.Sound.MaxOpen = 0 },
-		"decode_workers":   func(c *Config) { c.DecodeWorkers = 0 },
-		"max_participants": func(c *Config) { c.MaxParticipants = 0 },
+		"ladder":            func(c *Config) { c.Ladder = nil },
+		"ladder[1].name":    func(c *Config) { c.Ladder[1].Name = c.Ladder[0].Name },
+		"ladder[2].name":    func(c *Config) { c.Ladder[2].Name = "540p twin" },
+		"ladder[0]":         func(c *Config) { c.Ladder[0].Width = 641 },
+		"ladder[1].bitrate": func(c *Config) { c.Ladder[1].Bitrate = c.Ladder[0].Bitrate + 1 },
+		"sound.tones[1]":    func(c *Config) { c.Sound.Tones[1].Bitrate = c.Sound.Tones[0].Bitrate + 1 },
+		"sound.tones[3]":    func(c *Config) { c.Sound.Tones[3].Packet = soundTick },
+		"sound.max_open":    func(c *Config) { c.Sound.MaxOpen = 0 },
+		"decode_workers":    func(c *Config) { c.DecodeWorkers = 0 },
+		"max_participants":  func(c *Config) { c.MaxParticipants = 0 },
 	} {
 		cfg := DefaultConfig()
 		change(&cfg)

@@ -1,9 +1,6 @@
 package congestion
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Overhead is what a packet takes beside its payload, bytes: IPv4 20, UDP 8,
 // RTP 12, its extensions 12, SRTP 10 to 16 (RFC 3711; RFC 7714).
@@ -35,32 +32,6 @@ type Rungs struct {
 	Tones []Tone
 	// FECLoss are the losses that sound may be made for, 0 to 1, rising.
 	FECLoss []float64
-}
-
-// Validate names what is wrong.
-func (r Rungs) Validate() error {
-	if len(r.Tones) == 0 || len(r.FECLoss) == 0 {
-		return fmt.Errorf("ladder: at least one rung of sound and one loss are needed")
-	}
-	for i, t := range r.Tiers {
-		if t.Bitrate <= 0 || t.Payload <= 0 || t.FPS <= 0 {
-			return fmt.Errorf("ladder: tier %d %q: bitrate, payload and fps must be over 0", i, t.Name)
-		}
-		if i > 0 && t.Bitrate > r.Tiers[i-1].Bitrate {
-			return fmt.Errorf("ladder: tier %d %q takes more than the one before it", i, t.Name)
-		}
-		for k := 1; k < len(t.Layers); k++ {
-			if t.Layers[k] < t.Layers[k-1] || t.Layers[k] > 1 {
-				return fmt.Errorf("ladder: tier %d %q: shares of layers must rise to 1", i, t.Name)
-			}
-		}
-	}
-	for i, t := range r.Tones {
-		if t.Packet <= 0 || t.Bitrate <= 0 || i > 0 && t.Wire() > r.Tones[i-1].Wire() {
-			return fmt.Errorf("ladder: sound %d: rates must be over 0 and fall", i)
-		}
-	}
-	return nil
 }
 
 // Wire is what a tier takes with its headers up to a temporal layer, bit/s; half

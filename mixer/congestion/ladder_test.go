@@ -192,18 +192,6 @@ func TestWire(t *testing.T) {
 	if got := (Tone{16_000, 60 * ms}).Wire(); got != 24_533 {
 		t.Errorf("16 kbit/s in 60 ms: %d", got)
 	}
-	for _, bad := range []Rungs{
-		{},
-		{Tones: []Tone{{1000, 0}}, FECLoss: []float64{0}},
-		{Tiers: []Tier{{Name: "a", Bitrate: 1, FPS: 1, Payload: 1}, {Name: "b", Bitrate: 2, FPS: 1, Payload: 1}}, Tones: []Tone{{1000, ms}}, FECLoss: []float64{0}},
-	} {
-		if bad.Validate() == nil {
-			t.Errorf("%+v is taken", bad)
-		}
-	}
-	if err := defaultRungs(vp8).Validate(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestSinking: sound is the least there is at once while a queue stands that came of a fall,
