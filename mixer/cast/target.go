@@ -129,7 +129,7 @@ func (o *Outputs) dialer(u *url.URL, port string, secure bool) func(context.Cont
 
 // wired has libavformat send over a connection of ours.
 func (o *Outputs) wired(ctx context.Context, u *url.URL, port string, mux func(near string) (string, codec.MuxConfig)) (*line, error) {
-	w, err := outside.NewWire(ctx, o.dialer(u, port, strings.HasSuffix(u.Scheme, "s")), nil)
+	w, err := outside.NewWire(ctx, o.dialer(u, port, strings.HasSuffix(u.Scheme, "s")), nil, o.cfg.Log)
 	if err != nil {
 		return nil, err
 	}

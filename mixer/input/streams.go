@@ -42,7 +42,7 @@ func openRTMP(ctx context.Context, in *Inputs, u *url.URL) (codec.MediaSource, f
 	if secure {
 		port = "443"
 	}
-	w, err := outside.NewWire(ctx, in.dialer(u, port, secure), nil)
+	w, err := outside.NewWire(ctx, in.dialer(u, port, secure), nil, in.cfg.Log)
 	if err != nil {
 		return codec.MediaSource{}, nil, nil, unreachable(err)
 	}
@@ -61,7 +61,7 @@ func openRTSP(ctx context.Context, in *Inputs, u *url.URL) (codec.MediaSource, f
 	if secure {
 		port = "322"
 	}
-	w, err := outside.NewWire(ctx, in.dialer(u, port, secure), func() outside.Inspector { return new(redirects) })
+	w, err := outside.NewWire(ctx, in.dialer(u, port, secure), func() outside.Inspector { return new(redirects) }, in.cfg.Log)
 	if err != nil {
 		return codec.MediaSource{}, nil, nil, unreachable(err)
 	}

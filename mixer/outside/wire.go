@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"path"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"mixdown/mixer/accept"
 )
 
 // Inspector sees what comes from outside before it is passed on; an error ends
@@ -42,8 +45,8 @@ type Wire struct {
 const maxWires = 8
 
 // NewWire dials at once, so that what is wrong shows, and listens. ctx or Close
-// ends it.
-func NewWire(ctx context.Context, dial func(context.Context) (net.Conn, error), inspect func() Inspector) (*Wire, error) {
+// ends it. log is told while connections on loopback cannot be accepted.
+func NewWire(ctx context.Context, dial func(context.Context) (net.Conn, error), inspect func() Inspector, log *slog.Logger) (*Wire, error) {
 	bound, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := dial(bound)
@@ -55,11 +58,15 @@ func NewWire(ctx context.Context, dial func(context.Context) (net.Conn, error), 
 		conn.Close()
 		return nil, err
 	}
-	w := &Wire{listener: l, dial: dial, inspect: inspect, first: conn}
+	return wire(ctx, l, conn, dial, inspect, log), nil
+}
+
+func wire(ctx context.Context, l net.Listener, first net.Conn, dial func(context.Context) (net.Conn, error), inspect func() Inspector, log *slog.Logger) *Wire {
+	w := &Wire{listener: accept.Patient(l, log, nil), dial: dial, inspect: inspect, first: first}
 	ctx, w.cancel = context.WithCancel(ctx)
 	context.AfterFunc(ctx, func() { l.Close() })
 	w.wg.Go(func() { w.run(ctx) })
-	return w, nil
+	return w
 }
 
 // Addr is where the library connects to.
