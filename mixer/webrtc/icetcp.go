@@ -3,23 +3,21 @@ package webrtc
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
-	"time"
 
+	"mixdown/mixer/accept"
 	"mixdown/mixer/webrtc/tcp"
 )
 
-const (
-	acceptPause = 50 * time.Millisecond
-	maxTCP      = 4096 // connections of ICE-TCP at once
-)
+const maxTCP = 4096 // connections of ICE-TCP at once
 
 // listener brings ICE-TCP connections (RFC 6544) to pion: its own and those
 // that another listener hands over. It remembers them, so that its end reaches
 // those that pion has not assigned yet.
 type listener struct {
-	*net.TCPListener
+	net.Listener
 	opt   tcp.Options
 	left  farewells
 	ready chan net.Conn
@@ -31,27 +29,23 @@ type listener struct {
 	ended bool
 }
 
-func newListener(l *net.TCPListener, left farewells, opt tcp.Options) *listener {
+func newListener(l net.Listener, left farewells, opt tcp.Options, log *slog.Logger) *listener {
 	t := &listener{
-		TCPListener: l, opt: opt, left: left,
+		Listener: accept.Patient(l, log, nil), opt: opt, left: left,
 		ready: make(chan net.Conn), done: make(chan struct{}), conns: make(map[*tcpConn]struct{}),
 	}
 	t.wg.Go(t.run)
 	return t
 }
 
-// run accepts from the port. Like ReadFrom it survives all but closing.
+// run accepts from the port until that is closed.
 func (l *listener) run() {
 	for {
-		c, err := l.AcceptTCP()
-		switch {
-		case err == nil:
-			l.hand(c)
-		case errors.Is(err, net.ErrClosed):
+		c, err := l.Listener.Accept()
+		if err != nil {
 			return
-		default:
-			time.Sleep(acceptPause) // out of file descriptors
 		}
+		l.hand(c)
 	}
 }
 
@@ -106,7 +100,7 @@ func (l *listener) end() error {
 	for c := range conns {
 		_ = c.Conn.Close()
 	}
-	return l.TCPListener.Close()
+	return l.Listener.Close()
 }
 
 // tcpConn tells of a client that closed its connection.

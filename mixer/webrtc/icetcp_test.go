@@ -1,12 +1,15 @@
 package webrtc
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"mixdown/mixer"
+	"mixdown/mixer/webrtc/tcp"
 )
 
 func onlyTCP(s *webrtc.SettingEngine) {
@@ -262,5 +266,46 @@ func TestTCPStrangers(t *testing.T) {
 			t.Errorf("still open: %v", err)
 		}
 		_ = c.Close()
+	}
+}
+
+// starved is a listener of a process that is out of file descriptors once.
+type starved struct {
+	net.Listener
+	once sync.Once
+}
+
+func (l *starved) Accept() (net.Conn, error) {
+	var err error
+	l.once.Do(func() { err = &net.OpError{Op: "accept", Err: syscall.EMFILE} })
+	if err != nil {
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+// TestListenerGoesOn: who comes while connections cannot be accepted is served later, and the
+// log says what is missing.
+func TestListenerGoesOn(t *testing.T) {
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	l := newListener(&starved{Listener: port}, make(farewells, 1), tcp.Options{}, slog.New(slog.NewTextHandler(&log, nil)))
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	served, err := l.Accept()
+	if err != nil || served.RemoteAddr().String() != client.LocalAddr().String() {
+		t.Fatalf("%v was served, %v", served, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "LimitNOFILE") {
+		t.Errorf("the log does not say what to do:\n%s", &log)
 	}
 }

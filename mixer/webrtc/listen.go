@@ -87,7 +87,7 @@ func listenOnce(port int, addrs []netip.Addr, lim Limits, opt tcp.Options, m *me
 		out[i], in[i] = newBatch(c, m), new(inwards)
 		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &udpSocket{UDPConn: c, meter: m, left: left, guard: newGuard(lim, m), batch: out[i], in: in[i], flights: said}, Logger: f.forMux()})
 	}
-	l := newListener(tcpl, left, opt)
+	l := newListener(tcpl, left, opt, f.log)
 	return &sockets{
 		port: port,
 		left: left,
