@@ -139,10 +139,9 @@ func (t *Transport) Stream(ssrc uint32) (tcp.Stream, bool) {
 		return tcp.Stream{}, false
 	}
 	s := v.(*outStream)
-	out := tcp.Stream{Sound: s.sound}
+	out := tcp.Stream{Sound: s.sound, Paced: !s.sound && s.sink.flow != nil && s.sink.flow.paced.Load()}
 	if sub := s.sink.subscription(); sub != nil && !s.sound {
 		out.Bitrate = sub.Bitrate()
-		out.Paced = s.sink.flow != nil && s.sink.flow.paced.Load()
 	}
 	return out, true
 }

@@ -38,6 +38,14 @@ const (
 	unsentTime           = 50 * time.Millisecond
 	unsentMin, unsentMax = 1500, 16 << 10
 
+	// Who keeps to the pace that the way is found to carry has no use for a kernel that finds
+	// out by itself: BBR lets through little more than it was used to, and for 200 ms in ten
+	// seconds four packets a round trip (draft-cardwell-iccrg-bbr-congestion-control-00, sections
+	// 4.3.4 and 4.3.5); CUBIC ends its slow start at a short queue (RFC 9406). All of that looks
+	// like a queue of the way's whenever more is tried. Reno doubles what it lets through until
+	// something is lost, and every kernel has it (tcp(7)).
+	pacedControl = "reno"
+
 	defaultBitrate = 500_000 // of a stream nobody knows
 )
 
@@ -90,7 +98,9 @@ type Conn struct {
 	newest   frameID
 	refusing bool // the newest one
 	streams  map[uint32]known
-	unsent   int // what the kernel was told to hold
+	unsent   int    // what the kernel was told to hold
+	paced    bool   // its congestion control is the one for paced streams
+	usual    string // and was this one
 }
 
 type sound struct {
@@ -250,6 +260,7 @@ func (c *Conn) stream(ssrc uint32, now time.Time) Stream {
 	c.streams[ssrc] = known{s, now}
 	if !s.Sound {
 		c.hold(s.Bitrate / 8 * int(unsentTime/time.Millisecond) / 1000)
+		c.yield(s.Paced)
 	}
 	return s
 }
@@ -261,14 +272,35 @@ func (c *Conn) hold(unsent int) {
 		return
 	}
 	c.unsent = unsent
+	c.socket(func(fd int) {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+	})
+}
+
+// yield has the kernel's congestion control give way to the sender's, or act again.
+func (c *Conn) yield(paced bool) {
+	if paced == c.paced {
+		return
+	}
+	c.paced = paced
+	c.socket(func(fd int) {
+		name := c.usual
+		if paced {
+			c.usual, _ = unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+			name = pacedControl
+		}
+		_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	})
+}
+
+// socket does something to the kernel's end of the connection.
+func (c *Conn) socket(do func(fd int)) {
 	raw, ok := Raw(c.Conn).(syscall.Conn)
 	if !ok {
 		return
 	}
 	if rc, err := raw.SyscallConn(); err == nil {
-		_ = rc.Control(func(fd uintptr) {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
-		})
+		_ = rc.Control(func(fd uintptr) { do(int(fd)) })
 	}
 }
 

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 type count float64
@@ -32,9 +37,12 @@ type rig struct {
 // newRig connects a Conn with a client that reads nothing by itself: net.Pipe
 // has no buffer.
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t}
 	server, client := net.Pipe()
-	r.client = client
+	return newRigOver(t, server, client)
+}
+
+func newRigOver(t *testing.T, server, client net.Conn) *rig {
+	r := &rig{t: t, client: client}
 	r.conn = New(server, Options{
 		Packet: Framed,
 		Stream: func(ssrc uint32) (Stream, bool) {
@@ -140,6 +148,55 @@ func TestPacedWaits(t *testing.T) {
 	}
 	if want := bitrate/8/(packetSize+2) + 1; taken < want-1 || taken > want+2 {
 		t.Errorf("%d pictures taken, want about %d", taken, want)
+	}
+}
+
+// TestPacedIsLeftAlone: the kernel's congestion control gives way while pictures keep to a pace,
+// and is what it was when they do not.
+func TestPacedIsLeftAlone(t *testing.T) {
+	known, err := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+	if err != nil {
+		t.Skip(err)
+	}
+	names := strings.Fields(string(known))
+	i := slices.IndexFunc(names, func(name string) bool { return name != pacedControl })
+	if i < 0 {
+		t.Skipf("this machine allows %s alone", known)
+	}
+	usual := names[i]
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOver(t, server, client)
+	r.conn.socket(func(fd int) {
+		if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, usual); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i, paced := range []bool{false, true, false} {
+		r.paced = paced
+		clear(r.conn.streams) // a second later
+		r.picture(uint32(i*3000), 1)
+		want := usual
+		if paced {
+			want = pacedControl
+		}
+		r.conn.socket(func(fd int) {
+			if got, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION); got != want || err != nil {
+				t.Errorf("paced %v: the kernel goes by %q, %v, want %q", paced, got, err, want)
+			}
+		})
 	}
 }
 
