@@ -39,11 +39,11 @@ const (
 	unsentMin, unsentMax = 1500, 16 << 10
 
 	// Who keeps to the pace that the way is found to carry has no use for a kernel that finds
-	// out by itself: BBR lets through little more than it was used to, and for 200 ms in ten
-	// seconds four packets a round trip (draft-cardwell-iccrg-bbr-congestion-control-00, sections
-	// 4.3.4 and 4.3.5); CUBIC ends its slow start at a short queue (RFC 9406). All of that looks
-	// like a queue of the way's whenever more is tried. Reno doubles what it lets through until
-	// something is lost, and every kernel has it (tcp(7)).
+	// out by itself: BBR lets through little more than it was used to (ProbeBW), and for 200 ms in
+	// ten seconds four packets a round trip (ProbeRTT, draft-cardwell-iccrg-bbr-congestion-control);
+	// CUBIC ends its slow start at a short queue (RFC 9406). All of that looks like a queue of the
+	// way's whenever more is tried. Reno doubles what it lets through until something is lost, and
+	// every kernel has it (tcp(7)).
 	pacedControl = "reno"
 
 	defaultBitrate = 500_000 // of a stream nobody knows
