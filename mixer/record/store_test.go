@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -172,9 +174,10 @@ func TestUploadGoesOn(t *testing.T) {
 	if rec.Stored != "s3://films/house" || !rec.Recovered || rec.Files[0].SHA256 == "" {
 		t.Errorf("recording: %+v", rec)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "a", id, "programme.mp4")); err == nil {
-		t.Error("what was uploaded is still here, though it is not to be kept")
-	}
+	waitFor(t, "what was uploaded goes from here", func() bool { // once the state is safe
+		_, err := os.Stat(filepath.Join(dir, "a", id, "programme.mp4"))
+		return errors.Is(err, fs.ErrNotExist)
+	})
 	f, info, err := r.File("a", id, "programme.mp4") // comes from there
 	if err != nil {
 		t.Fatal(err)
