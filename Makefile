@@ -56,7 +56,7 @@ hostile: setup-build build ## hostile senders beside good ones, each kind (or th
 	@MIXDOWN_HOSTILE=$(HOSTILE_TIME) MIXDOWN_HOSTILE_KINDS=$(HOSTILE) MIXDOWN_BIN=$(CURDIR)/bin/mixdown \
 	  go test -count=1 -v -timeout 1h -run '^TestHostileSenders$$' ./cmd/mixdown
 
-sanitize: setup-build ## tests of all that is or uses C with the address and undefined-behaviour sanitizers
+sanitize: setup-build ## tests of all that is or uses C with the address, leak and undefined-behaviour sanitizers
 	@scripts/sanitize.sh
 
 bench: setup-bench build ## measure each stage, the whole server, and others at the same job; rewrites docs/bench.md (BENCH_QUICK=1: a short look)
