@@ -85,6 +85,7 @@ type Pacer[P any] struct {
 	sounded time.Time     // when the newest went out
 	beat    time.Duration // from one to the next; 0: unknown
 	spoken  int           // bytes of the newest
+	beside  time.Time     // the one that has a report behind it
 	before  float64       // what credit was before it, less what went out since
 	repairs []P
 	echoes  []echo[P] // repairs that go out once more, each in its time
@@ -449,7 +450,25 @@ func (p *Pacer[P]) ready(now time.Time) bool {
 	case !p.aligned(now):
 		return p.credit >= 0
 	}
-	return now.Sub(p.sounded) <= max(behind, p.takes(p.spoken)) && max(p.before, p.credit) >= 0
+	return !p.stands(now) && max(p.before, p.credit) >= 0
+}
+
+// stands reports whether what is sent now would stand before the next of sound.
+func (p *Pacer[P]) stands(now time.Time) bool {
+	return p.aligned(now) && now.Sub(p.sounded) > max(behind, p.takes(p.spoken))
+}
+
+// Beside takes the place of one report, if there is one now: on a link so thin that it is heard there
+// is one right behind each packet of sound.
+func (p *Pacer[P]) Beside(now time.Time) bool {
+	if !p.aligned(now) {
+		return true
+	}
+	if p.stands(now) || p.beside.Equal(p.sounded) {
+		return false
+	}
+	p.beside = p.sounded
+	return true
 }
 
 func (p *Pacer[P]) spend(size int) {
@@ -482,7 +501,7 @@ func (p *Pacer[P]) Wake(now time.Time) time.Duration {
 		return 20 * time.Millisecond
 	}
 	p.fill(now)
-	if p.aligned(now) && now.Sub(p.sounded) > max(behind, p.takes(p.spoken)) {
+	if p.stands(now) {
 		return min(p.sounded.Add(p.beat+soundLate).Sub(now)+time.Microsecond, 20*time.Millisecond)
 	}
 	if p.ready(now) {

@@ -105,6 +105,57 @@ func TestBehindSound(t *testing.T) {
 	}
 }
 
+// TestBeside: on little rate reports go out one behind each packet of sound, while that is on its way;
+// where there is much, or no sound, at once.
+func TestBeside(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rate int
+		beat time.Duration
+		want string // every 10 ms after sound: whether there is room for one
+	}{
+		{"thin", 30_000, 60 * ms, "x.....x.....x....."},
+		{"much", 300_000, 60 * ms, "xxxxxxxxxxxxxxxxxx"},
+		{"no sound", 30_000, 0, "xxxxxxxxxxxxxxxxxx"},
+	} {
+		p := newTestPacer(c.rate)
+		got := ""
+		for at := time.Duration(0); at < 6*60*ms; at += 10 * ms {
+			if c.beat > 0 && at%c.beat == 0 {
+				p.Sound(&pkt{size: 150, sound: true})
+				p.Next(moment(at))
+			}
+			if at < 3*60*ms {
+				continue // until it is known how often sound comes
+			}
+			if p.Beside(moment(at + ms)) {
+				got += "x"
+			} else {
+				got += "."
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	// One that is late finds its place as long as sound is on its way.
+	p := newTestPacer(30_000)
+	for at := time.Duration(0); at < 240*ms; at += 60 * ms {
+		p.Sound(&pkt{size: 150, sound: true})
+		p.Next(moment(at))
+	}
+	if !p.Beside(moment(180*ms + 35*ms)) {
+		t.Error("no report goes out while 40 ms of sound are on their way")
+	}
+	for at := 240 * ms; at < 300*ms; at += 60 * ms {
+		p.Sound(&pkt{size: 150, sound: true})
+		p.Next(moment(at))
+		if p.Beside(moment(at + 45*ms)) {
+			t.Error("one goes out that holds up the next of sound")
+		}
+	}
+}
+
 // TestKeepsRate: with no credit saved up while there was nothing to send.
 func TestKeepsRate(t *testing.T) {
 	p := newTestPacer(1_000_000)

@@ -192,7 +192,6 @@ func (p *pacer) report(now time.Time) {
 			flows = append(flows, s)
 		}
 		if !now.Before(s.reportDue) {
-			s.reportDue = now.Add(reportEvery)
 			due = append(due, s)
 		}
 	}
@@ -201,6 +200,9 @@ func (p *pacer) report(now time.Time) {
 		s.tick(now)
 	}
 	for _, s := range due {
+		if !s.beside(now) {
+			continue
+		}
 		s.report(now)
 		s.reportDue = now.Add(s.reportEvery(now))
 		s.ask(now)

@@ -23,6 +23,8 @@ const (
 	// A client that sends at all sends reports every second or so: it was out of
 	// reach if nothing came for longer.
 	outOfReach = 2500 * time.Millisecond
+
+	cnameLength = 16 // it goes with all reports: 80 random bits (RFC 7022, section 4.2, asks for 96 in 16 of base64)
 )
 
 // Reasons for the end of a session, besides those that a room gives.

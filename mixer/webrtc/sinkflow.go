@@ -34,6 +34,16 @@ func (s *sink) carries(bps int, now time.Time) {
 	}
 }
 
+// beside takes the place of a report, if one may go out now without holding up sound.
+func (s *sink) beside(now time.Time) bool {
+	if s.flow == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.flow.governs || s.flow.link.Beside(now)
+}
+
 // around is the round trip by what the client reports of sound, 0 while unknown, and the queue
 // in the way to it.
 func (s *sink) around() (trip, queue time.Duration) {

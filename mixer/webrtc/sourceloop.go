@@ -38,6 +38,11 @@ type loop struct {
 // step does what is due and returns what to send.
 func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	var out []rtcp.Packet
+	reportDue := now.Sub(l.report) >= s.peer.reportEvery()
+	feedbackDue := now.Sub(l.feedback) >= s.peer.feedbackEvery()
+	if (reportDue || feedbackDue) && s.peer.sink != nil && !s.peer.sink.beside(now) {
+		reportDue, feedbackDue = false, false
+	}
 
 	s.mu.Lock()
 	units, nacks, lost := s.assembler.Tick(now)
@@ -53,7 +58,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 	}
 	s.uplink.look(now)
 	var reports []rtcp.ReceptionReport
-	if now.Sub(l.report) >= s.peer.reportEvery() {
+	if reportDue {
 		if l.rtt > 0 {
 			s.assembler.SetRTT(l.rtt)
 		}
@@ -106,7 +111,7 @@ func (s *source) step(l *loop, now time.Time) []rtcp.Packet {
 		s.peer.meter.keysOut.Inc()
 		out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: video})
 	}
-	if now.Sub(l.feedback) >= s.peer.feedbackEvery() {
+	if feedbackDue {
 		l.feedback = now
 		s.feedback.Lock()
 		out = append(out, s.recorder.BuildFeedbackPacket()...)

@@ -187,7 +187,7 @@ func (t *Transport) Offer(ctx context.Context, s mixer.Session, text string) (mi
 		return mixer.Answer{}, err
 	}
 	p := &peer{
-		id: rand.Text(), cname: rand.Text(), session: s, meter: t.meter, limits: t.limits, rungs: t.rooms.Rungs(), pacer: t.pacer, offer: o,
+		id: rand.Text(), cname: rand.Text()[:cnameLength], session: s, meter: t.meter, limits: t.limits, rungs: t.rooms.Rungs(), pacer: t.pacer, offer: o,
 		ready: make(chan struct{}), connected: make(chan struct{}), closed: make(chan struct{}),
 	}
 	p.log = t.log.With("session", p.id[:8], "room", s.Room, "participant", s.Identity.ID, "kind", kind(s))
