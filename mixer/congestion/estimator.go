@@ -79,6 +79,8 @@ type Estimator struct {
 	prober   prober
 	coarse   coarse
 	interval time.Duration // between two feedbacks
+	age      time.Duration // of the oldest packet that a feedback is about when it comes, lately,
+	swings   time.Duration // and by how much that differs from one to the next
 	heard    time.Duration // when the last one came; 0: none yet
 	silence  bool
 
@@ -168,6 +170,7 @@ func (e *Estimator) Sent(seq uint16, size int, at time.Time) {
 func (e *Estimator) Reports(reports []Report, at time.Time) {
 	now := e.since(at)
 	e.coarse.on = false // there is better, if late
+	e.punctual(now)
 	var newest *packet
 	for _, r := range reports {
 		n := e.flight.unwrap(r.Seq)
@@ -217,6 +220,23 @@ func (e *Estimator) Reports(reports []Report, at time.Time) {
 	}
 	e.heard = now
 	e.judge(now)
+}
+
+// punctual learns how old the oldest packet is that a feedback is about when it comes (as RFC 6298,
+// section 2, learns how long an acknowledgement takes).
+func (e *Estimator) punctual(now time.Duration) {
+	p := e.flight.unheard()
+	if p == nil {
+		return
+	}
+	age := now - p.at
+	if e.age == 0 {
+		e.age, e.swings = age, age/2
+		return
+	}
+	age = min(age, 2*e.age)
+	e.swings += (max(age-e.age, e.age-age) - e.swings) / 4
+	e.age += (age - e.age) / 8
 }
 
 // paused is what is left of the queue that was measured: where nothing is
@@ -536,15 +556,16 @@ func (e *Estimator) overdue(now time.Duration) time.Duration {
 		limit = max(e.trip.value(), e.word) + 2*e.interval + 100*time.Millisecond
 		if e.fast() {
 			limit = max(e.trip.value(), e.word) + e.interval*3/2 + lateAllowed
+			if e.age > 0 {
+				limit = min(limit, e.age+4*e.swings+lateLeast)
+			}
 		}
 		if e.loss.recent > lossyOn { // it may be lost
 			limit += e.interval
 		}
 	}
-	for n := e.flight.seen + 1; n < e.flight.end; n++ {
-		if p := e.flight.find(n); p != nil {
-			return now - p.at - limit
-		}
+	if p := e.flight.unheard(); p != nil {
+		return now - p.at - limit
 	}
 	return -limit
 }

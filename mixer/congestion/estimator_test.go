@@ -427,6 +427,35 @@ func TestMissedFeedback(t *testing.T) {
 	}
 }
 
+// TestPunctual: who is always heard of in time is missed sooner than who is not.
+func TestPunctual(t *testing.T) {
+	missed := func(swings time.Duration) time.Duration {
+		e := NewEstimator(DefaultLimits())
+		e.rate, e.prober.tried = 1_000_000, true
+		var sent []Report
+		coming := map[time.Duration][]Report{}
+		for now := time.Duration(0); now < 4*time.Second; now += 5 * ms {
+			n := uint16(now / (5 * ms))
+			if e.Sent(n, 550, moment(now)); e.Estimate(moment(now)).Sinking {
+				return now - 3*time.Second
+			}
+			if sent = append(sent, Report{n, true, now + 50*ms}); len(sent) == 10 && now < 3*time.Second {
+				coming[now+60*ms+swings*time.Duration(n/10%2)] = sent
+				sent = nil
+			}
+			if reports := coming[now]; reports != nil {
+				e.Reports(reports, moment(now))
+			}
+		}
+		t.Fatalf("swings of %v: never missed", swings)
+		return 0
+	}
+	always, seldom := missed(0), missed(40*ms)
+	if always > 200*ms || seldom < always+50*ms {
+		t.Errorf("missed after %v where it is always in time, %v where it is not", always, seldom)
+	}
+}
+
 // TestFallsAmid: packets that the link carried before it fell say nothing of what it carries now.
 func TestFallsAmid(t *testing.T) {
 	e, send := quick()

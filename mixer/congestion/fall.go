@@ -9,7 +9,8 @@ const (
 	// Feedback that is late by so much has a queue before it, its packets' or its own: in a tenth
 	// of a second a link that fell to a seventh has half a second of it.
 	lateAllowed = 75 * time.Millisecond
-	lateSurely  = 100 * time.Millisecond
+	lateLeast   = 20 * time.Millisecond // as much where it always comes in time
+	lateSurely  = 40 * time.Millisecond
 	fastRate    = 200_000                // bit/s, from where on that is worth a hurry
 	farFall     = 0.5                    // of a rate that are far less
 	deepFall    = 0.1                    // and the least of it that is left by one measurement

@@ -77,6 +77,17 @@ func (f *flight) find(n int64) *packet {
 // oldest is the number before which everything is forgotten.
 func (f *flight) oldest() int64 { return max(f.first, f.end-flightSize) }
 
+// unheard is the oldest packet after the newest of which feedback has said anything, nil if there
+// is none.
+func (f *flight) unheard() *packet {
+	for n := f.seen + 1; n < f.end; n++ {
+		if p := f.find(n); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
 // beyond is how many bytes were sent after the newest packet of which feedback has
 // said anything.
 func (f *flight) beyond() (bytes int) {
