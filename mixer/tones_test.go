@@ -128,6 +128,22 @@ func TestSilenceIsNotSent(t *testing.T) {
 	})
 }
 
+// watched is a room with one viewer, until the test ends.
+func watched(t *testing.T, s *Server) *Room {
+	v := newScreen(t, "opus")
+	sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.release)
+	t.Cleanup(sub.Close)
+	r, err := s.room("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // Whatever loss they are made for, encoders code what there is: with too little room for repair
 // Opus makes packets of next to nothing, now and then of speech and for long of tones.
 func TestSoundIsCodedWithRepair(t *testing.T) {
@@ -138,17 +154,7 @@ func TestSoundIsCodedWithRepair(t *testing.T) {
 	}
 	for _, change := range []func(*Config){nil, configured} {
 		inRoom(t, change, func(t *testing.T, s *Server) {
-			v := newScreen(t, "opus")
-			sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(v.release)
-			defer sub.Close()
-			r, err := s.room("a")
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := watched(t, s)
 			chord := make([]int16, 4*soundRate)
 			for i := range chord {
 				for _, hz := range []float64{500, 1700, 2650} {
@@ -201,17 +207,7 @@ func TestSoundIsCodedWithRepair(t *testing.T) {
 func TestSoundIsRepaired(t *testing.T) {
 	voice := talk(t, 20)
 	inRoom(t, nil, func(t *testing.T, s *Server) {
-		v := newScreen(t, "opus")
-		sub, err := s.Subscribe(t.Context(), "a", Identity{ID: "v"}, v, Want{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(v.release)
-		defer sub.Close()
-		r, err := s.room("a")
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := watched(t, s)
 		spec := s.cfg.Sound
 		for tone, made := range spec.Tones {
 			if made.Bitrate < repairedFrom {

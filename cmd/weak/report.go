@@ -111,8 +111,8 @@ func markdown(all []measured, note string) string {
 	}
 	line("# Weak links")
 	line("")
-	line("Written by `make weak` on %s: %s, %d cores, %s; %d to %d runs of each row; medians are told, of an even number of runs the lower of the two in the middle.",
-		newest.Began.UTC().Format("2 January 2006"), newest.Version, runtime.NumCPU(), runtime.Version(), slices.Min(runs), slices.Max(runs))
+	line("Written by `make weak` on %s: %s, %d cores, %s; %s runs of each row; medians are told, of an even number of runs the lower of the two in the middle.",
+		newest.Began.UTC().Format("2 January 2006"), newest.Version, runtime.NumCPU(), runtime.Version(), between(slices.Min(runs), slices.Max(runs)))
 	if note != "" {
 		line("")
 		line("%s", note)
@@ -226,3 +226,11 @@ settled (each row says when), in the row with steps from the fall of the rate to
   beginning that comes later than the others' by so much while the end does not: what is whole and late is delay. Made up is concealed less silent concealed samples by getStats.
 - "–" is what could not be measured, and meets no goal.
 `
+
+// between is a range, or what both ends are.
+func between(least, most int) string {
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
+}

@@ -24,7 +24,7 @@ const (
 	// reach if nothing came for longer.
 	outOfReach = 2500 * time.Millisecond
 
-	cnameLength = 16 // it goes with all reports: 80 random bits (RFC 7022, section 4.2, asks for 96 in 16 of base64)
+	cnameLength = 20 // letters of base32; it goes with all reports (RFC 7022, section 4.2: 96 random bits at least)
 )
 
 // Reasons for the end of a session, besides those that a room gives.
