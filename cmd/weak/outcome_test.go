@@ -85,7 +85,7 @@ func TestReportOfOutcomes(t *testing.T) {
 	}
 	text := markdown(latest(kept), "Noted.")
 	for _, want := range []string{
-		"2 to 2 runs", "Noted.", "Run 1 of 2 failed: nothing came", "| pictures a second | ≥ 12  | 21.00 | 21 … 22 | met, 2 of 2 runs |",
+		"; 2 runs of each row;", "Noted.", "Run 1 of 2 failed: nothing came", "| pictures a second | ≥ 12  | 21.00 | 21 … 22 | met, 2 of 2 runs |",
 		"| concealed | ≤ 1 % | – | – | **missed**, 0 of 2 runs |", "strong: pictures a second", "](weak-step.svg)",
 	} {
 		if !strings.Contains(text, want) {
