@@ -54,7 +54,7 @@ func silentRate(bitrate int) float64 {
 	case bitrate >= 80_000:
 		return 1
 	}
-	return 0.5
+	return 0.6
 }
 
 // sparse is what a tier of that many pictures a second does when it has to

@@ -95,6 +95,9 @@ type Estimator struct {
 	former    float64       // from what, if that may have been somebody else's; 0: it was ours
 	rising    time.Duration // when a better rate was found last
 	fell      time.Duration // when the link turned out to carry far less
+	forgot    time.Duration // when who plays the sound was last to forget how late it came
+	cleared   time.Duration // until when the queue of the fall stood
+	worst     time.Duration // and what it was at most
 	highAt    time.Duration // since when the queue is high; 0: it is not
 	highQueue time.Duration // and how long it was then
 }

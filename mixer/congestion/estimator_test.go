@@ -275,6 +275,34 @@ func TestLateWord(t *testing.T) {
 	}
 }
 
+// TestForgetsAFall: who plays the sound is to forget a fall once, when its queue is gone, and
+// sooner where nothing is heard.
+func TestForgetsAFall(t *testing.T) {
+	for _, quiet := range []bool{true, false} {
+		e, _, now := fallen()
+		var at []time.Duration
+		for from := now; now < from+3*time.Second; now += 20 * ms {
+			if !e.Forget(quiet, moment(now)) {
+				continue
+			}
+			if q := e.Estimate(moment(now)).Queue; q > lowQueue {
+				t.Errorf("quiet %t: a queue of %v stands", quiet, q)
+			}
+			at = append(at, now-from)
+		}
+		if len(at) != 1 || quiet == (at[0] >= forgetLate) {
+			t.Errorf("quiet %t: forgotten after %v", quiet, at)
+		}
+	}
+	e, send := quick()
+	for range 20 {
+		heard := send(20, 20, func(sent time.Duration) time.Duration { return sent + 50*ms })
+		if e.Forget(true, moment(heard)) {
+			t.Fatal("there was no fall")
+		}
+	}
+}
+
 // quick is an estimator on a link of 1 Mbit/s that nearly that is sent over for 3 s, and send,
 // which sends n times 550 bytes, one every 5 ms, that each arrive when at says; of so many is
 // told.

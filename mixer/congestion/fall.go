@@ -18,6 +18,12 @@ const (
 	steepCount  = 4                      // packets
 	sinkFor     = 2 * time.Second
 	sinkQueue   = 100 * time.Millisecond
+
+	// The queue of a fall that whoever plays the sound is to forget, if it does not come often;
+	// and for how long it is waited for a pause of all who speak.
+	forgetFrom  = 150 * time.Millisecond
+	forgetLate  = 250 * time.Millisecond
+	forgetAgain = 15 * time.Second
 )
 
 // falls sees the rate fall far before the window of the queue is full of it, which is
@@ -43,6 +49,7 @@ func (e *Estimator) falls(now time.Duration) bool {
 // was not lost by the link itself.
 func (e *Estimator) fallen(now time.Duration) {
 	e.fell = now
+	e.cleared, e.worst = now, e.queue
 	e.loss.forget(now)
 }
 
@@ -96,4 +103,23 @@ func (e *Estimator) newestQueue() time.Duration {
 		}
 	}
 	return queue
+}
+
+// Forget reports, once after a fall, whether who plays the sound is to forget how late that
+// came: there was a queue to speak of, and it is gone; quiet tells that nothing is heard just
+// now. It is asked with every packet of sound.
+func (e *Estimator) Forget(quiet bool, at time.Time) bool {
+	now := e.since(at)
+	if e.fell == 0 || e.forgot >= e.fell || e.forgot > 0 && now-e.forgot < forgetAgain {
+		return false
+	}
+	if q := e.standing(now); q > e.low() {
+		e.cleared, e.worst = now, max(e.worst, q)
+		return false
+	}
+	if e.worst < forgetFrom || !quiet && now-e.cleared < forgetLate {
+		return false
+	}
+	e.forgot, e.worst = now, 0
+	return true
 }

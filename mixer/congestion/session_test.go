@@ -243,7 +243,8 @@ func (s *session) step(now time.Duration) {
 	tone := s.link.rungs.Tones[c.Tone]
 	if now >= s.toneDue {
 		s.toneDue = now + tone.Packet
-		s.link.Sound(&pkt{size: Overhead + int(float64(tone.Bitrate)*tone.Packet.Seconds()/8), sound: true})
+		forget := s.link.Forget(false, moment(now))
+		s.link.Sound(&pkt{size: Overhead + int(float64(tone.Bitrate)*tone.Packet.Seconds()/8), sound: true, forget: forget})
 	}
 	for {
 		item, ok := s.link.Next(moment(now))
@@ -354,6 +355,9 @@ func (s *session) arrive(number uint16, kind Kind, p *pkt, sent, now time.Durati
 	s.intervalRR[0]++
 	switch {
 	case p.sound:
+		if p.forget {
+			s.ear = newEar()
+		}
 		keeps := s.ear.hear(now, now-sent)
 		if sent < settled {
 			s.f.early = max(s.f.early, now-sent-s.w.down.delay)

@@ -146,11 +146,12 @@ type encoder struct {
 
 // pkt is the packet of the virtual sender.
 type pkt struct {
-	size  int
-	sound bool
-	seq   uint16 // of its stream, as it went out
-	pic   *picture
-	index int
+	size   int
+	sound  bool
+	forget bool   // before it, how late sound came
+	seq    uint16 // of its stream, as it went out
+	pic    *picture
+	index  int
 }
 
 // picture is known to both ends.

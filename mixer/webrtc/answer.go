@@ -29,6 +29,7 @@ type agreed struct {
 	audioLevel uint8    // and audio level (RFC 6464)
 	red        uint8    // payload type of redundant sound, 0 if not agreed
 	plain      uint8    // payload type of what it repeats
+	comfort    uint8    // payload type of comfort noise (RFC 3389), 0 if not agreed
 	nack       bool     // the sender sends sound again
 	feedback   bool     // transport-wide, for its packets with transport's numbers
 }
@@ -76,6 +77,9 @@ func (o *offer) finish(local string, codecs codec.Set, at addresses, redundant b
 			ownParameters(m, got.codecs)
 			retransmission(m, &got, l.in)
 			redundancy(l.media, m, &got, redundant && l.in)
+			if l.out {
+				comfort(l.media, m, &got)
+			}
 			a.audio = got
 		} else {
 			a.video = got

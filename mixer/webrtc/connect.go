@@ -136,6 +136,7 @@ func (t *Transport) streams(p *peer, tracks map[codec.Kind]*track) {
 		if tr := tracks[codec.Audio]; tr != nil && tr.writer != nil {
 			s.audio = newOutgoing(tr.writer, tr.ssrc, a.audio.codecs, m.out.audioPackets, m.out.audioBytes)
 			s.audio.copies.pt = a.audio.red
+			s.audio.comfort = a.audio.comfort
 			s.codecs = append(s.codecs, names(a.audio.codecs)...)
 		}
 		if t.control && s.video != nil {

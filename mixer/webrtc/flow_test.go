@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -9,12 +10,16 @@ import (
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"mixdown/mixer"
 	"mixdown/mixer/congestion"
 )
 
-const testExtension = 5
+const (
+	testExtension = 5
+	testComfort   = 13
+)
 
 // narrow is a link of a constant rate with a queue that holds 500 ms, and the
 // receiver behind it, which sends transport-wide feedback.
@@ -29,6 +34,8 @@ type narrow struct {
 	dropped  int
 	wide     []uint16
 	flight   []arrival
+	sound    rtp.Header   // the newest of sound
+	forgets  []rtp.Header // comfort noise
 }
 
 type arrival struct {
@@ -44,6 +51,17 @@ func (n *narrow) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	n.wide = append(n.wide, uint16(e[0])<<8|uint16(e[1]))
 	if n.free.Before(now) {
 		n.free = now
+	}
+	if h.SSRC == 22 {
+		switch former := n.sound; {
+		case former.SSRC != 0 && h.SequenceNumber != former.SequenceNumber+1:
+			return 0, fmt.Errorf("sound %d after %d", h.SequenceNumber, former.SequenceNumber)
+		case former.PayloadType == testComfort && h.Timestamp != former.Timestamp:
+			return 0, fmt.Errorf("sound of %d after noise of %d", h.Timestamp, former.Timestamp)
+		case h.PayloadType == testComfort:
+			n.forgets = append(n.forgets, *h)
+		}
+		n.sound = *h
 	}
 	if n.free.Sub(now) > 500*time.Millisecond {
 		n.dropped++
@@ -82,6 +100,7 @@ func flowOver(t *testing.T, n *narrow, length time.Duration, change func(since t
 	s.video.writer, s.audio.writer = n, n
 	s.video.carry(testExtension)
 	s.audio.carry(testExtension)
+	s.audio.comfort = testComfort
 	s.flow = newFlow(rungs(newFakeRooms().Rungs()), true)
 	s.flow.begin(time.Now())
 	tier, key := 0, true
@@ -112,7 +131,7 @@ func flowOver(t *testing.T, n *narrow, length time.Duration, change func(since t
 			key = false
 		}
 		if step%4 == 0 {
-			s.WriteAudio(&mixer.Packet{Codec: codecs[1], Payload: make([]byte, 80), Time: now})
+			s.WriteAudio(&mixer.Packet{Codec: codecs[1], Payload: make([]byte, 80), Timestamp: uint32(step) * 240, Time: now})
 		}
 		if step%20 == 0 {
 			for _, p := range n.feedback(now) {
@@ -127,6 +146,9 @@ func flowOver(t *testing.T, n *narrow, length time.Duration, change func(since t
 		s.ask(now)
 		s.pacer.urgent, s.pacer.fresh = s.pacer.urgent[:0], s.pacer.fresh[:0]
 		time.Sleep(5 * time.Millisecond)
+	}
+	if v := testutil.ToFloat64(s.peer.meter.dropWrite); v > 0 {
+		t.Fatalf("%v packets could not be written", v)
 	}
 	for i, w := range n.wide {
 		if w != n.wide[0]+uint16(i) {
@@ -177,6 +199,9 @@ func TestFlowGood(t *testing.T) {
 		if s.flow.estimate.Rate < 4_900_000 {
 			t.Errorf("estimate %d", s.flow.estimate.Rate)
 		}
+		if len(n.forgets) > 0 {
+			t.Errorf("the client was to forget how late sound came %d times", len(n.forgets))
+		}
 		if n.dropped > 0 || s.flow.link.Dropped > 25 || n.pictures < 15*25*7 {
 			t.Errorf("%d packets and %d pictures dropped, %d packets of pictures", n.dropped, s.flow.link.Dropped, n.pictures)
 		}
@@ -190,7 +215,7 @@ func TestFlowGood(t *testing.T) {
 }
 
 // TestFlowFalls: when the link becomes narrow the client comes down, and goes up
-// again after it.
+// again after it. Once the queue of the fall is gone, whoever plays the sound is to forget it.
 func TestFlowFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &narrow{rate: 5e6}
@@ -208,6 +233,9 @@ func TestFlowFalls(t *testing.T) {
 		}
 		if len(fits) < 3 || fits[0] != 0 || !slices.Contains(fits, 1) || fits[len(fits)-1] != 0 {
 			t.Fatalf("tiers %v, want the best, less, and the best again", fits)
+		}
+		if len(n.forgets) != 1 {
+			t.Errorf("comfort noise %d times, want once", len(n.forgets))
 		}
 	})
 }

@@ -84,6 +84,7 @@ type outgoing struct {
 	scratch   [maxPayload]byte
 	history   *history // nil: never sent again
 	copies    copies
+	comfort   uint8 // payload type of comfort noise; 0: not agreed
 
 	later time.Duration // than it was reports are to say that it was made
 	said  atomic.Int64  // ns; what the last one said

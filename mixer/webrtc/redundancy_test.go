@@ -25,8 +25,8 @@ func TestRedundancyIsAnswered(t *testing.T) {
 	}{
 		{"understood", full, publisher, false, []string{"111", "63"}},
 		{"preferred by the client", first, publisher, false, []string{"63", "111"}},
-		{"preferred by us", full, member, true, []string{"63", "111"}},
-		{"nothing comes in", full, viewer, true, []string{"111", "63"}},
+		{"preferred by us", full, member, true, []string{"63", "111", "13"}},
+		{"nothing comes in", full, viewer, true, []string{"111", "63", "13"}},
 		{"not offered", strings.ReplaceAll(full, "a=rtpmap:63 red", "a=rtpmap:63 blue"), publisher, true, []string{"111"}},
 		{"repeats nothing we know", strings.Replace(full, "a=fmtp:63 111/111", "a=fmtp:63 9/9", 1), publisher, true, []string{"111"}},
 		{"without parameters", cut(full, "a=fmtp:63 "), publisher, true, []string{"111"}},

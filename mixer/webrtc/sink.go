@@ -184,6 +184,7 @@ func (s *sink) subscription() Subscription {
 // speak writes sound, and what was lost.
 func (s *sink) speak(now time.Time) {
 	for {
+		s.forget(now)
 		sound, seqs := s.nextSound(now)
 		switch {
 		case sound != nil:
