@@ -65,6 +65,9 @@ func (p *Playout) push(pkt *rtp.Packet, copies []Block, level float64, noise boo
 		p.stats.Dropped += uint64(q.flush(seq))
 		p.line++
 	}
+	if len(copies) > 0 && p.step > 0 { // a copy's own distance may be that of a pause
+		p.mend.repeated(p.length(p.step), now)
+	}
 	for i, c := range copies {
 		p.copied(c, seq-int64(len(copies)-i), level, now)
 	}

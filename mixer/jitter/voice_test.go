@@ -246,6 +246,36 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// Copies that come are waited for before the first is needed, and for as long as losses come
+// now and then; when none has come for long sound is played sooner again.
+func TestCopiesAreWaitedFor(t *testing.T) {
+	tp := newTape(t, 1)
+	p := NewPlayout(PlayoutConfig{}, func() (codec.AudioDecoder, error) { return tp, nil })
+	pcm := make([]int16, 960)
+	const length = 2880 // 60 ms
+	var made, waits time.Duration
+	for i := range 3 * 2000 {
+		now := ms(20 * i)
+		if n := i / 3; i%3 == 0 && n != 50 && n != 700 {
+			var copies []Block
+			if n > 0 {
+				copies = []Block{{PT: 111, Back: length, Data: tapePacket(uint32(n-1), length, 8000)}}
+			}
+			p.PushCopies(&rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(n), Timestamp: uint32(length * n)}, Payload: tapePacket(uint32(n), length, 8000)}, copies, -20, now)
+		}
+		h := p.Pull(pcm, now.Add(7*time.Millisecond))
+		if i > 50 {
+			made += h.Concealed
+		}
+		if i == 3*700 {
+			waits = p.Stats().Target
+		}
+	}
+	if s := p.Stats(); made > 0 || s.Copied != 2 || waits < 60*time.Millisecond || s.Target > waits-40*time.Millisecond {
+		t.Errorf("%v made up, sound waited for %v, %+v", made, waits, s)
+	}
+}
+
 // Probes between a packet and the one that repeats it are not what is repeated,
 // whether they come or not; and nothing is played twice (tape tells).
 func TestCopiesBehindProbes(t *testing.T) {

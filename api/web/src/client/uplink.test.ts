@@ -164,7 +164,7 @@ test("a link that carries hardly more than sound begins without a picture, and t
   assert.ok(u.paused && u.sending.picture === 0 && u.sending.sound.bitrate === 12_000);
   assert.equal(within(ask, u.sending.picture).active, false);
   assert.equal(within({ ...ask, bitrate: 0 }, u.sending.picture).active, false);
-  looks(u, null, 29);
+  looks(u, null, 30);
   assert.ok(u.paused);
   looks(u, null, 1);
   assert.ok(!u.paused && u.sending.picture > 0);
@@ -209,6 +209,17 @@ test("sound goes twice where some is lost, if there is room, and once again when
   const full = new Uplink();
   looks(full, 900_000, 30, 0.05, 25_000); // the server sees a queue: it is lost for being too much
   assert.ok(full.paused && !full.sending.sound.twice);
+});
+
+test("on a slow way sound begins twice, if there is room, until nothing is known to be lost", () => {
+  for (const [rate, twice] of [[30_000, false], [49_000, true], [100_000, true], [Infinity, false]] as const) {
+    const u = new Uplink();
+    u.begin(rate);
+    assert.equal(u.sending.sound.twice, twice, `${rate}`);
+    assert.ok(!twice || wire(u.sending.sound) + u.sending.picture <= rate, `${rate}: ${JSON.stringify(u.sending)}`);
+    looks(u, null, 30);
+    assert.equal(u.sending.sound.twice, false, `${rate}, after a calm`);
+  }
 });
 
 test("a way that loses whatever is sent has its sound twice, in short packets, and its picture", () => {
