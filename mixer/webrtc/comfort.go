@@ -42,24 +42,37 @@ func comfort(offered, m *sdp.MediaDescription, got *agreed) {
 
 // forget has the client forget how late sound came, if it is time to, before the next packet.
 func (s *sink) forget(now time.Time) {
-	s.mu.Lock()
-	var next *mixer.Packet
-	if s.sn > 0 && !s.left && s.flow != nil && s.flow.governs && s.audio.comfort != 0 {
-		next = s.sounds[s.shead]
-		if !s.flow.link.Forget(len(next.Payload) <= pauseBytes, now) {
-			next = nil
-		}
+	if s.flow == nil || s.audio == nil || s.audio.comfort == 0 {
+		return
 	}
-	if next != nil {
-		size := congestion.Overhead + 1
-		s.flow.link.Sound(cargo{size: size})
-		s.flow.link.Pacer.Next(now)
-		s.audio.number(s.flow.sent(size, now))
+	next := s.forgetBefore(now)
+	if next == nil {
+		return
 	}
-	s.mu.Unlock()
-	if next != nil && s.audio.silence(next) != nil {
+	s.peer.meter.forgets.Inc()
+	if s.audio.silence(next) != nil {
 		s.peer.meter.dropWrite.Inc()
 	}
+}
+
+// forgetBefore accounts for comfort noise that is to go out now, and returns the packet of sound
+// that it goes before; nil if none is.
+func (s *sink) forgetBefore(now time.Time) *mixer.Packet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.flow
+	if s.sn == 0 || s.left || !f.governs {
+		return nil
+	}
+	next := s.sounds[s.shead]
+	if !f.link.Forget(len(next.Payload) <= pauseBytes, now) {
+		return nil
+	}
+	const size = congestion.Overhead + 1
+	f.link.Sound(cargo{size: size})
+	f.link.Pacer.Next(now)
+	s.audio.number(f.sent(size, now))
+	return next
 }
 
 // silence sends a packet of comfort noise before p.
@@ -68,6 +81,7 @@ func (o *outgoing) silence(p *mixer.Packet) error {
 	o.seq++
 	o.packets++
 	o.octets++
+	clear(o.copies.past[:]) // what is before it is to be dropped
 	o.scratch[0] = noiseLevel
 	return o.transmit(seq, o.comfort, p.Timestamp, false, o.scratch[:1], false)
 }

@@ -220,7 +220,7 @@ func TestFlowFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &narrow{rate: 5e6}
 		var fits []int
-		got, _ := flowOver(t, n, 60*time.Second, func(since time.Duration) {
+		got, s := flowOver(t, n, 60*time.Second, func(since time.Duration) {
 			n.rate = 5e6
 			if since > 10*time.Second && since < 30*time.Second {
 				n.rate = 400_000
@@ -236,6 +236,9 @@ func TestFlowFalls(t *testing.T) {
 		}
 		if len(n.forgets) != 1 {
 			t.Errorf("comfort noise %d times, want once", len(n.forgets))
+		}
+		if v := testutil.ToFloat64(s.peer.meter.forgets); v != 1 {
+			t.Errorf("%v forgotten falls are counted", v)
 		}
 	})
 }

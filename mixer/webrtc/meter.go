@@ -13,6 +13,7 @@ type meter struct {
 	dropQueue, dropKey    prometheus.Counter // pictures
 	dropLink              prometheus.Counter // pictures that the client's link has no room for
 	probes                prometheus.Counter // packets of padding
+	forgets               prometheus.Counter // of comfort noise
 	dropWrite             prometheus.Counter // packets
 	dropAudio             prometheus.Counter // packets
 	dropNACK              prometheus.Counter // sequence numbers that were not sent again
@@ -72,6 +73,7 @@ func newMeter() *meter {
 	m.keysIn, m.keysOut = keys.WithLabelValues("in"), keys.WithLabelValues("out")
 	m.resent = vec("retransmissions_total", "RTP packets sent again.").WithLabelValues()
 
+	m.forgets = vec("forgotten_falls_total", "Times that a client was told to forget how late sound came, after its link fell.").WithLabelValues()
 	m.probes = vec("probe_packets_total", "Packets of padding that measured what a client's link carries.").WithLabelValues()
 
 	m.socketFull = vec("socket_full_total", "Times that sending waited because the kernel's buffer was full.").WithLabelValues()

@@ -220,6 +220,11 @@ test("on a slow way sound begins twice, if there is room, until nothing is known
     looks(u, null, 30);
     assert.equal(u.sending.sound.twice, false, `${rate}, after a calm`);
   }
+  // What looked like room for a picture, too, was none.
+  const u = new Uplink();
+  u.begin(80_000);
+  looks(u, null, 3, 0, 45_000);
+  assert.ok(u.paused && u.sending.sound.twice, JSON.stringify(u.sending));
 });
 
 test("a way that loses whatever is sent has its sound twice, in short packets, and its picture", () => {

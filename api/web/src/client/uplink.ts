@@ -173,8 +173,9 @@ export class Uplink {
   // Sound goes twice while some of it is lost, if there is room: a way up that
   // loses for being full would lose more.
   private repeat(u: Upward): void {
-    if (u.measured !== null && u.measured < soundOnly && this.lost > losing) this.thin = true;
-    if (this.thin && this.lost > losing && !this.paused) {
+    const loses = this.lost > losing || this.twice; // or may do so, for all that is known
+    if (u.measured !== null && u.measured < soundOnly && loses) this.thin = true;
+    if (this.thin && loses && !this.paused) {
       this.rung = silent; // there is no room for both, and sound comes first
       this.waited = this.tried = 0;
     }
