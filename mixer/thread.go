@@ -31,17 +31,11 @@ func mediaThread() {
 }
 
 // soundThread ties the calling goroutine to a thread that is scheduled ahead of
-// the others, for good, and returns how that thread is to sleep: in real time
-// where the process may, with a better niceness where it may that, and in any
-// case with a short slice, which Linux knows from 6.12 on. Where a sandbox
-// refuses all of it the clock is later, and says so in its metric.
+// the others, for good, and returns how that thread is to sleep. Where a sandbox
+// refuses all of its ranks the clock is later, and says so in its metric.
 func soundThread() sleeper {
 	runtime.LockOSThread()
-	for _, attr := range []unix.SchedAttr{
-		{Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK},
-		{Nice: soundNice, Runtime: uint64(soundSlice)},
-		{Runtime: uint64(soundSlice)},
-	} {
+	for _, attr := range soundRanks(runtime.NumCPU()) {
 		attr.Size = unix.SizeofSchedAttr
 		if unix.SchedSetAttr(0, &attr, 0) == nil {
 			break
@@ -49,6 +43,28 @@ func soundThread() sleeper {
 	}
 	spare := int32(runtime.GOMAXPROCS(0)-runtime.NumCPU()) / 2
 	return func(_ context.Context, d time.Duration) { threadSleep(d, spare) }
+}
+
+// soundRanks are the ranks of the sound clock's thread, the best that may be had
+// first: in real time, with a better niceness, and in any case with a short slice, which
+// Linux knows from 6.12 on.
+//
+// On one core nothing is in real time. A thread that comes back from a system call waits by
+// sched_yield for whoever is just looking whether to take its P away (casgstatus in Go's
+// exitsyscall, since 1.26 in each retake of sysmon's). If it has displaced that one, it yields
+// to nobody, and all sound stands still until the kernel's share for ordinary threads
+// is due, a second later: with 28 people on one core once or twice a minute. Niced it is 0.1 s
+// late at most.
+func soundRanks(cores int) []unix.SchedAttr {
+	ranks := []unix.SchedAttr{
+		{Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK},
+		{Nice: soundNice, Runtime: uint64(soundSlice)},
+		{Runtime: uint64(soundSlice)},
+	}
+	if cores == 1 {
+		return ranks[1:]
+	}
+	return ranks
 }
 
 // holding counts the threads that sleep with a P in their hands.
