@@ -26,6 +26,7 @@ const (
 	maxLate  = .3  // of an interval, mean of all clocks
 	calmLate = .1
 	ownLoad  = .5 // of the budget, from where late clocks are also the server's own doing
+	maxFixed = .5 // of the cores, that all but pictures may take on a machine that is too small
 )
 
 // petty is the part of all that would be spent without saving that no clock comes in time
@@ -44,6 +45,7 @@ const reliefLoad = .7
 type usage struct {
 	demand  time.Duration // of encoding, composing and decoding a second, if no clock came late
 	cpu     float64       // share of the machine's cores that the whole process took
+	fixed   float64       // what of that was not for pictures, so that nothing saves it
 	late    float64       // mean lateness of the clocks, in their intervals
 	sound   float64       // of those of sound
 	behind  bool          // decoders drop what they do not get to
@@ -95,7 +97,7 @@ func newBudget(limit time.Duration) *budget {
 // and what is to be given back. One of the two is empty.
 func (b *budget) step(u usage) (save, back []option) {
 	b.keep(u.held)
-	demand, settled := b.settle(u.demand)
+	demand, given, settled := b.settle(u.demand)
 	// When less is spent here, others make clocks late. Pictures bear that for a while, sound does not.
 	busy := u.demand > b.part(calmLoad) || u.cpu > calmLoad || u.sound > maxLate
 	// What only shows in clocks and cores is judged when the last change is over:
@@ -136,7 +138,7 @@ func (b *budget) step(u usage) (save, back []option) {
 		// is not decoded helps.
 		save = first(u.options, Stills)
 	case b.calm >= min(calmPeriods*int(b.doubt), 3*calmPeriods):
-		back = b.giveBack(demand)
+		back = b.giveBack(demand + given)
 	}
 	if len(save) > 0 && b.since <= 2*settlePeriods {
 		b.doubt = min(2*b.doubt, maxDoubt) // it was too early
@@ -174,25 +176,34 @@ func (b *budget) keep(held []option) {
 	}
 }
 
-// settle lets a period pass and returns the demand to come, and whether all that
-// was changed has shown.
-func (b *budget) settle(demand time.Duration) (after time.Duration, settled bool) {
+// settle lets a period pass and returns the demand less what is saved and may not
+// have shown yet, what has been given back and may not have shown either, and whether
+// all has. The two are apart because most shows at once: counted a second time, what is
+// given back looks like too much, and is taken again.
+func (b *budget) settle(demand time.Duration) (after, given time.Duration, settled bool) {
 	b.coming = slices.DeleteFunc(b.coming, func(e effect) bool { return e.left == 0 })
 	for i := range b.coming {
 		b.coming[i].left--
-		demand += b.coming[i].worth
+		after, given = after+min(0, b.coming[i].worth), given+max(0, b.coming[i].worth)
 	}
-	return demand, len(b.coming) == 0
+	return demand + after, given, len(b.coming) == 0
 }
 
 // admit decides whether there is room for newcomers: not while it is too much
-// and nothing is left to save, and then not before it is clearly less. Where
+// and nothing is left to save, and then not before it is clearly less. Nor while
+// it is too much and half of the machine goes to sound and packets: with each newcomer
+// it is more, saving pictures takes its time, and in the end sound itself would come late
+// (13 rooms on one core, each of two talkers: gaps of 1 to 4 s, with pictures left to save). Where
 // nothing has been measured yet, as when all have just come, more may be left
 // than is known; and where clocks come late while little is spent, others use the
 // machine: the pictures here give way, but one call more would change nothing.
 func (b *budget) admit(u usage, settled bool) {
+	crowded := u.fixed > maxFixed
 	switch {
-	case len(u.options) > 0 || u.demand == 0:
+	case b.over >= overPeriods && crowded:
+		b.full = true
+	case crowded && b.full && b.calm < calmPeriods:
+	case len(u.options) > 0 && !crowded || u.demand == 0:
 		b.full = false
 	case b.over >= overPeriods && settled && (u.demand > b.part(ownLoad) || u.cpu > maxCPU):
 		b.full = true

@@ -15,6 +15,7 @@ type plant struct {
 	options   []option
 	factor    float64 // of what giving back costs, above what was promised
 	cpu, late float64
+	fixed     float64
 	sound     float64
 	behind    bool
 	held      []place
@@ -52,7 +53,7 @@ func (p *plant) demand() time.Duration {
 // run steps b that many periods and returns all that was saved and given back.
 func (p *plant) run(b *budget, periods int) (saved, back []option) {
 	for range periods {
-		u := usage{demand: p.shown, cpu: p.cpu, late: p.late, sound: p.sound, behind: p.behind}
+		u := usage{demand: p.shown, cpu: p.cpu, fixed: p.fixed, late: p.late, sound: p.sound, behind: p.behind}
 		if u.demand == 0 {
 			u.demand = p.demand()
 		}
@@ -182,6 +183,50 @@ func TestBudgetRefusesLast(t *testing.T) {
 	p.run(b, 10*seconds)
 	if b.full || len(p.held) > 0 {
 		t.Errorf("10 s after relief: full %v, %d saved", b.full, len(p.held))
+	}
+}
+
+// Sound and packets are what newcomers bring most of, and nothing saves them: a machine
+// that is too small and half of which goes to them takes nobody, whatever pictures could
+// still do without. One that is large enough does.
+func TestBudgetRefusesForSound(t *testing.T) {
+	p := rooms(8)
+	b := newBudget(10 * p.demand())
+	p.cpu, p.fixed = .7, .6
+	if p.run(b, 20*seconds); b.full {
+		t.Error("newcomers are refused by a machine with time to spare")
+	}
+	p.cpu, p.late = 1, .6
+	if p.run(b, 2*seconds); !b.full || len(p.held) == len(p.options) {
+		t.Errorf("full %v with %d of %d saved", b.full, len(p.held), len(p.options))
+	}
+	p.cpu, p.late = .9, .2 // saving has helped, and the next newcomer would undo it
+	if p.run(b, 20*seconds); !b.full {
+		t.Error("newcomers come in, though the machine is as good as full")
+	}
+	p.cpu, p.late = .8, 0
+	if p.run(b, 10*seconds); b.full {
+		t.Error("newcomers are refused by a machine with time to spare again")
+	}
+	p.cpu, p.fixed, p.late = 1, .4, .6
+	if p.run(b, 2*seconds); b.full || len(p.held) == len(p.options) {
+		t.Errorf("full %v with %d of %d saved, though pictures are most of it", b.full, len(p.held), len(p.options))
+	}
+}
+
+// What is given back costs what was promised, and that is seen in the next period: it is not
+// counted a second time, taken for too much, and saved again.
+func TestBudgetGivesBackForGood(t *testing.T) {
+	p := rooms(1)
+	p.options = []option{{place{"a", Saving{Step: Converge}}, 240 * time.Millisecond}}
+	p.base = 340 * time.Millisecond
+	b := newBudget(500 * time.Millisecond)
+	if p.run(b, 5*seconds); len(p.held) != 1 {
+		t.Fatalf("saved %v", p.held)
+	}
+	b.limit = 750 * time.Millisecond // which twice as much would not fit into
+	if saved, back := p.run(b, 10*seconds); len(saved) > 0 || len(back) != 1 {
+		t.Errorf("10 s after relief %v has been given back, and %v saved again", back, saved)
 	}
 }
 

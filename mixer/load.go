@@ -24,6 +24,7 @@ type load struct {
 	// Of the last period, for metrics.
 	demand    atomic.Int64  // ns a second
 	cpu, late atomic.Uint64 // thousandths
+	fixed     atomic.Uint64 // too
 	held      [Stills + 1]atomic.Int64
 	taken     [Stills + 1]atomic.Uint64
 	refused   atomic.Uint64
@@ -53,8 +54,8 @@ func (s *Server) watchLoad() {
 	s.load.at = time.Now()
 	for {
 		select {
-		case now := <-tick.C:
-			s.account(now)
+		case <-tick.C:
+			s.account(time.Now()) // which may be much later than the tick: a period is what it took
 		case <-s.ctx.Done():
 			return
 		}
@@ -82,6 +83,7 @@ func (s *Server) account(now time.Time) {
 	l.demand.Store(int64(u.demand))
 	l.cpu.Store(uint64(1000 * u.cpu))
 	l.late.Store(uint64(1000 * u.late))
+	l.fixed.Store(uint64(1000 * u.fixed))
 	var held [Stills + 1]int64
 	for _, o := range l.budget.taken {
 		held[o.Step]++
@@ -118,6 +120,7 @@ func (s *Server) measure(now time.Time) usage {
 		u.demand += a.demand
 		u.options = append(u.options, a.options...)
 		u.held = append(u.held, a.held...)
+		sum.spent += a.spent
 		sum.late, sum.deadlines = sum.late+a.late, sum.deadlines+a.deadlines
 		sum.units, sum.missed = sum.units+a.units, sum.missed+a.missed
 	}
@@ -128,7 +131,9 @@ func (s *Server) measure(now time.Time) usage {
 	u.late = max(u.late, u.sound)
 	u.behind = sum.missed*50 > sum.units
 	if cpu := processTime(); !s.virtual && period > 0 {
-		u.cpu = float64(cpu-l.cpuTime) / float64(period) / float64(runtime.NumCPU())
+		all := float64(period) * float64(runtime.NumCPU())
+		u.cpu = float64(cpu-l.cpuTime) / all
+		u.fixed = max(0, u.cpu-float64(sum.spent)/all)
 		l.cpuTime = cpu
 	}
 	return u
@@ -150,6 +155,7 @@ func (l *load) collect(out chan<- prometheus.Metric) {
 	gauge(out, "mixdown_budget_seconds", "Encoding, composing and decoding that the server may do each second.", time.Duration(l.limit.Load()).Seconds())
 	gauge(out, "mixdown_budget_demand_seconds", "What its tiers and senders need each second, if no clock is to be late.", time.Duration(l.demand.Load()).Seconds())
 	gauge(out, "mixdown_budget_cpu_ratio", "Share of the cores that the process takes.", float64(l.cpu.Load())/1000)
+	gauge(out, "mixdown_budget_fixed_ratio", "Share of the cores that all but pictures takes, of which nothing can be saved.", float64(l.fixed.Load())/1000)
 	gauge(out, "mixdown_budget_late_ratio", "Mean lateness of the clocks, in their intervals.", float64(l.late.Load())/1000)
 	full := 0.
 	if l.full.Load() {

@@ -162,7 +162,7 @@ func (p *Publication) rest(on bool, now time.Time, order uint64) (changed bool) 
 func (p *Publication) measure(period time.Duration) (cost, saved time.Duration, units, missed uint64) {
 	c := &p.count
 	done := c.decoded.Load() + c.errors.Load()
-	p.toll.note(done, time.Duration(c.decodeTime.Load()))
+	p.toll.note(done, p.spent())
 	m := c.missed.Load()
 	units, missed = done+m-p.seen.units, m-p.seen.missed
 	p.seen.units, p.seen.missed = done+m, m
@@ -174,6 +174,9 @@ func (p *Publication) measure(period time.Duration) (cost, saved time.Duration, 
 	p.seen.rested = rested
 	return cost, saved, units, missed
 }
+
+// spent is its computing time so far.
+func (p *Publication) spent() time.Duration { return time.Duration(p.count.decodeTime.Load()) }
 
 // end stops decoding; the decoder is closed by the pool, which may be using it.
 func (p *Publication) end() {

@@ -143,6 +143,7 @@ func (r *Room) setSavings(savings []Saving) {
 // appraisal is what a room's pictures cost, and could.
 type appraisal struct {
 	demand        time.Duration // a second
+	spent         time.Duration // of computing, by tiers and decoders that are still there
 	late          float64       // lateness of its tiers' deadlines, in intervals, summed
 	deadlines     int
 	units, missed uint64 // of its senders, and those that no decoder got to
@@ -157,6 +158,7 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	for _, t := range r.tiers {
 		n, late := t.measure(period)
 		a.deadlines, a.late = a.deadlines+n, a.late+late
+		a.spent += t.toll.paid(t.spent())
 	}
 	keys := r.wanted(people, r.savings)
 	a.demand = r.cost(keys)
@@ -164,6 +166,7 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	for _, m := range people {
 		cost, saved, units, missed := m.pub.measure(period)
 		a.demand += cost
+		a.spent += m.pub.toll.paid(m.pub.spent())
 		slept += saved
 		a.units, a.missed = a.units+units, a.missed+missed
 		if r.distant(m, time.Now()) {
@@ -370,6 +373,14 @@ type toll struct {
 	n     uint64
 	spent time.Duration
 	each  time.Duration
+	told  time.Duration // what paid was told last
+}
+
+// paid returns what has been spent since it was last called.
+func (c *toll) paid(spent time.Duration) time.Duration {
+	since := spent - c.told
+	c.told = spent
+	return since
 }
 
 // tollPictures is how many pictures make a mean: the first one is a keyframe,

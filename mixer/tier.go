@@ -301,7 +301,7 @@ func (t *Tier) keep(p *plan, now time.Time) {
 // called, which was period ago, and how late they were, summed, in intervals.
 func (t *Tier) measure(period time.Duration) (deadlines int, late float64) {
 	c := &t.count
-	t.toll.note(c.pictures.Load()+c.dropped.Load(), time.Duration(c.composeTime.Load()+c.encodeTime.Load()))
+	t.toll.note(c.pictures.Load()+c.dropped.Load(), t.spent())
 	n, lateness := c.deadlines.Load(), time.Duration(c.lateness.Load())
 	interval, _ := t.key.spec.beat()
 	if overdue := period - interval; n > 0 && n == t.deadlines && overdue > 0 {
@@ -310,6 +310,11 @@ func (t *Tier) measure(period time.Duration) (deadlines int, late float64) {
 	deadlines, late = int(n-t.deadlines), float64(lateness-t.lateness)/float64(interval)
 	t.deadlines, t.lateness = n, lateness
 	return deadlines, late
+}
+
+// spent is its computing time so far.
+func (t *Tier) spent() time.Duration {
+	return time.Duration(t.count.composeTime.Load() + t.count.encodeTime.Load())
 }
 
 // due takes what was asked of the encoder: a keyframe, a new rate (0: none).
