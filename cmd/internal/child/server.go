@@ -113,20 +113,36 @@ func (s *Server) Close() error {
 	return errors.Join(s.Last(s.Err()), os.RemoveAll(s.dir))
 }
 
+// Offer offers an SDP as somebody who is not in the room yet, and returns the answer's
+// status and header.
+func (s *Server) Offer(ctx context.Context, room, sdp string) (int, http.Header, error) {
+	resp, err := s.ask(ctx, http.MethodPost, "/whip/"+room, "application/sdp", sdp)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, resp.Header, nil
+}
+
+// ask asks as an operator.
+func (s *Server) ask(ctx context.Context, method, path, kind, body string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	if body != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	return http.DefaultClient.Do(req)
+}
+
 // Call asks the server something. Its answer goes into into: as text into a
 // *string, as JSON into anything else; nil for who does not want it.
 func (s *Server) Call(ctx context.Context, method, path, body string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.ask(ctx, method, path, "application/json", body)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v3"
 
+	"mixdown/codec"
 	"mixdown/mixer"
 )
 
@@ -33,7 +34,8 @@ type Bot struct {
 	door     *Door
 	engine   *webrtc.API
 	clips    ClipConfig
-	clip     *Clip // nil for a viewer
+	takes    codec.Set // of pictures
+	clip     *Clip     // nil for a viewer
 	schedule Schedule
 	crew     *Crew
 	listener *Listener // nil unless it decodes

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"mixdown/api"
@@ -37,6 +39,7 @@ type Command struct {
 	StartInterval time.Duration `help:"Time between two joins." default:"50ms"`
 	Hostile       []string      `help:"Send in hostile senders beside the bots, one of each kind: truncated, contradictory, huge, tiny, resize, bomb, timestamps, ssrcs, garbage, keyframes, opus, feedback, stun, or all." placeholder:"KIND"`
 	Tier          string        `help:"The tier of the mix to ask for." placeholder:"NAME"`
+	Takes         []string      `help:"Codecs of pictures that they take, best first (${default}). Those that send need VP8 among them, and those that decode take it alone." default:"VP8" placeholder:"NAME"`
 	Insecure      bool          `help:"Accept a self-signed certificate."`
 	Verbose       bool          `help:"Log what each bot goes through." short:"v"`
 }
@@ -70,6 +73,12 @@ func (c *Command) Validate() error {
 	if len(c.Hostile) > 0 && c.Rooms > 1 {
 		return errors.New("--hostile goes into one room: leave --rooms out")
 	}
+	switch {
+	case c.Bots > 0 && !slices.ContainsFunc(c.Takes, isVP8):
+		return fmt.Errorf("--takes %v: bots send VP8, and have to offer it", c.Takes)
+	case c.Listen > 0 && (len(c.Takes) != 1 || !isVP8(c.Takes[0])):
+		return fmt.Errorf("--takes %v: who decodes takes VP8 alone: --listen 0", c.Takes)
+	}
 	if c.Bots+c.Viewers == 0 {
 		return errors.New("--bots 0 --viewers 0: nobody is to join")
 	}
@@ -77,6 +86,8 @@ func (c *Command) Validate() error {
 	all.Bots *= c.Rooms
 	return all.Validate()
 }
+
+func isVP8(name string) bool { return strings.EqualFold(name, "VP8") }
 
 // each returns what is asked for room by room; bots are numbered through, and
 // the first of them listen.

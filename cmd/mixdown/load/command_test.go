@@ -38,10 +38,19 @@ func TestFlags(t *testing.T) {
 	if w, h, err := c.size(); w != 1280 || h != 720 || err != nil {
 		t.Error(w, h, err)
 	}
+	if c.Takes[0] != "VP8" || len(c.Takes) != 1 {
+		t.Errorf("they take %v", c.Takes)
+	}
+	for _, args := range [][]string{{"--takes", "H264,vp8", "--listen", "0"}, {"--takes", "H264", "--bots", "0", "--viewers", "1", "--listen", "0"}} {
+		if _, err := parse(t, args...); err != nil {
+			t.Error(err)
+		}
+	}
 	for _, bad := range [][]string{
 		{"--url", "mix.example"}, {"--url", "ftp://mix"}, {"--size", "640"}, {"--size", "641x360"}, {"--size", "640x360x"}, {"--size", "99999x2"},
 		{"--fps", "60"}, {"--bots", "-1"}, {"--bots", "0"}, {"--bots", "999"}, {"--sound", "music"}, {"--bitrate", "1"}, {"--viewers", "-1"}, {"--duration", "-1s"},
 		{"--rooms", "0"}, {"--rooms", "50", "--bots", "50"}, {"--rooms", "2", "--join-key", "k"}, {"--settle", "9s", "--duration", "9s"},
+		{"--takes", "H264"}, {"--takes", "VP8,H264"}, {"--takes", "H264", "--bots", "0", "--viewers", "1"},
 	} {
 		if _, err := parse(t, bad...); err == nil {
 			t.Errorf("%v is accepted", bad)

@@ -18,21 +18,24 @@ import (
 
 // newEngine returns what all bots' connections are made with. Every connection
 // opens sockets of its own: a shared port at both ends of one machine hangs.
-func newEngine(server *url.URL, video, audio *codec.Codec) (*webrtc.API, error) {
+func newEngine(server *url.URL, audio *codec.Codec, video ...*codec.Codec) (*webrtc.API, error) {
 	media := &webrtc.MediaEngine{}
-	for _, c := range []struct {
-		codec    *codec.Codec
-		kind     webrtc.RTPCodecType
-		payload  webrtc.PayloadType
-		feedback []webrtc.RTCPFeedback
-	}{
-		{video, webrtc.RTPCodecTypeVideo, 96, []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}},
-		{audio, webrtc.RTPCodecTypeAudio, 111, nil},
-	} {
-		capability := capabilityOf(c.codec)
-		capability.RTCPFeedback = c.feedback
-		if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: c.payload}, c.kind); err != nil {
-			return nil, fmt.Errorf("register %s: %w", c.codec.Name, err)
+	register := func(c *codec.Codec, kind webrtc.RTPCodecType, payload webrtc.PayloadType, feedback ...webrtc.RTCPFeedback) error {
+		capability := capabilityOf(c)
+		capability.RTCPFeedback = feedback
+		if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: payload}, kind); err != nil {
+			return fmt.Errorf("register %s: %w", c.Name, err)
+		}
+		return nil
+	}
+	if err := register(audio, webrtc.RTPCodecTypeAudio, 111); err != nil {
+		return nil, err
+	}
+	for i, c := range video {
+		err := register(c, webrtc.RTPCodecTypeVideo, webrtc.PayloadType(96+i),
+			webrtc.RTCPFeedback{Type: "nack"}, webrtc.RTCPFeedback{Type: "nack", Parameter: "pli"}, webrtc.RTCPFeedback{Type: "ccm", Parameter: "fir"})
+		if err != nil {
+			return nil, err
 		}
 	}
 	level := webrtc.RTPHeaderExtensionCapability{URI: sdp.AudioLevelURI}

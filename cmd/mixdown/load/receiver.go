@@ -34,7 +34,8 @@ type Receiver struct {
 	mu     sync.Mutex
 	counts Counts
 	seen   window
-	last   time.Time // last frame or packet of sound, zero after a new session
+	last   time.Time     // last frame or packet of sound, zero after a new session
+	gap    time.Duration // the longest since Gap was last called
 }
 
 // window knows which of the last sequence numbers have come.
@@ -131,6 +132,7 @@ func (r *Receiver) Take(h *rtp.Header, size, payload int, now time.Time) {
 	if !r.last.IsZero() {
 		gap := now.Sub(r.last)
 		c.GapMillis = max(c.GapMillis, gap.Milliseconds())
+		r.gap = max(r.gap, gap)
 		if r.kind == codec.Audio && gap > lateAfter {
 			c.Late++
 		}
@@ -148,6 +150,19 @@ func (r *Receiver) Counts(now time.Time) Counts {
 		c.GapMillis = max(c.GapMillis, now.Sub(r.last).Milliseconds())
 	}
 	return c
+}
+
+// Gap returns the longest time between two frames, or packets of sound, since it was
+// last called; one that lasts still is one.
+func (r *Receiver) Gap(now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gap := r.gap
+	r.gap = 0
+	if !r.last.IsZero() {
+		gap = max(gap, now.Sub(r.last))
+	}
+	return gap
 }
 
 // FPS is the number of frames a second between the first and the last one.

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -47,7 +48,7 @@ func (b *Bot) receiveAudio(track *webrtc.TrackRemote, since func() time.Duration
 // receiveVideo counts the track of pictures until it ends. It puts them together
 // up to the first one, which all bots wait for; a listener decodes them all.
 func (b *Bot) receiveVideo(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, since func() time.Duration) {
-	pictures := newAssembler(b.clips.Video)
+	var pictures *assembler
 	asked, shown := time.Now(), false
 	for {
 		buf := make([]byte, 1500)
@@ -63,6 +64,16 @@ func (b *Bot) receiveVideo(pc *webrtc.PeerConnection, track *webrtc.TrackRemote,
 		b.Video.Take(&p.Header, n, len(p.Payload), now)
 		if shown && b.listener == nil {
 			continue
+		}
+		if pictures == nil {
+			// Which of its codecs it is to get nobody knows before the first packet.
+			_, name, _ := strings.Cut(track.Codec().MimeType, "/")
+			c := b.takes.Find(name)
+			if c == nil {
+				b.log.Debug("pictures", "bot", b.ID, "codec", name)
+				return
+			}
+			pictures = newAssembler(c)
 		}
 		pictures.push(p, func(unit []byte, key bool) {
 			if !shown {

@@ -71,6 +71,7 @@ type Report struct {
 	Summary Summary   `json:"summary"`
 	Clients []Client  `json:"clients"`
 	CPU     float64   `json:"cpu_cores"` // that the bots took themselves
+	Rates   []Rate    `json:"rates"`
 
 	Hostile []HostileReport `json:"hostile,omitempty"`
 }

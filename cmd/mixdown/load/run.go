@@ -59,7 +59,15 @@ func (c *Command) run(ctx context.Context, codecs codec.Set, out io.Writer, prog
 	if err != nil {
 		return err
 	}
-	engine, err := newEngine(door.Base, clips.Video, clips.Audio)
+	var takes codec.Set
+	for _, name := range c.Takes {
+		video := codecs.Of(codec.Video).Find(name)
+		if video == nil {
+			return fmt.Errorf("--takes %s: this build has no such codec", name)
+		}
+		takes = append(takes, video)
+	}
+	engine, err := newEngine(door.Base, clips.Audio, takes...)
 	if err != nil {
 		return err
 	}
@@ -67,7 +75,7 @@ func (c *Command) run(ctx context.Context, codecs codec.Set, out io.Writer, prog
 	for i, r := range c.each() {
 		door := *door
 		door.Room = r.Room
-		crew, err := r.crew(&door, engine, clips, loaded[i*c.Bots:][:c.Bots], log)
+		crew, err := r.crew(&door, engine, clips, takes, loaded[i*c.Bots:][:c.Bots], log)
 		bots = append(bots, crew...)
 		if err != nil {
 			closeListeners(bots, log)
@@ -152,7 +160,7 @@ func (c *Command) load(ctx context.Context, clips ClipConfig, progress *Progress
 }
 
 // crew makes the bots and the viewers of one room.
-func (c *Command) crew(door *Door, engine *webrtc.API, clips ClipConfig, loaded []*Clip, log *slog.Logger) ([]*Bot, error) {
+func (c *Command) crew(door *Door, engine *webrtc.API, clips ClipConfig, takes codec.Set, loaded []*Clip, log *slog.Logger) ([]*Bot, error) {
 	crew, schedule, prefix := newCrew(), c.schedule(), c.Prefix
 	if prefix == "" {
 		prefix = fmt.Sprintf("bot%03d", rand.IntN(1000))
@@ -160,7 +168,7 @@ func (c *Command) crew(door *Door, engine *webrtc.API, clips ClipConfig, loaded 
 	var bots []*Bot
 	for i := range c.Bots + c.Viewers {
 		b := &Bot{
-			Attempts: joinAttempts, door: door, engine: engine, clips: clips, schedule: schedule, crew: crew, log: log,
+			Attempts: joinAttempts, door: door, engine: engine, clips: clips, takes: takes, schedule: schedule, crew: crew, log: log,
 			Video: &Receiver{kind: codec.Video}, Audio: &Receiver{kind: codec.Audio},
 		}
 		if i < c.Bots {
@@ -231,6 +239,7 @@ func (c *Command) stay(ctx context.Context, bots []*Bot, progress *Progress) *Re
 	var end, settle <-chan time.Time
 	gone := 0
 	pace := &pace{at: began}
+	rates := newRates(bots, began)
 watching:
 	for {
 		select {
@@ -261,6 +270,7 @@ watching:
 			pace.frames, pace.bytes = 0, 0
 		case now := <-tick.C:
 			progress.Show(now, false, "%s", pace.line(bots, now))
+			rates.note(now)
 		}
 	}
 	progress.End()
@@ -269,6 +279,7 @@ watching:
 		URL: c.URL, Room: c.Room, Began: began.UTC(), Seconds: now.Sub(began).Seconds(),
 		Rooms: c.Rooms, Bots: c.Bots * c.Rooms, Viewers: c.Viewers * c.Rooms,
 		Size: c.Size, FPS: c.FPS, Speech: c.Sound == "speech", Sent: c.Bitrate, CPU: (cpuTime() - cpu).Seconds() / now.Sub(began).Seconds(),
+		Rates: rates.noted,
 	}
 	for _, b := range bots {
 		r.Clients = append(r.Clients, b.client(now))

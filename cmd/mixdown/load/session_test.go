@@ -48,7 +48,7 @@ func newMirror(t *testing.T) (*mirror, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := newEngine(base, set.Find("VP8"), set.Find("opus"))
+	engine, err := newEngine(base, set.Find("opus"), set.Find("VP8"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func testCommand(t *testing.T, m *mirror, url string) *Command {
 		cache = filepath.Join(os.TempDir(), "mixdown-test-clips")
 	}
 	return &Command{
-		URL: url, Room: "demo", Rooms: 1, Bots: 2, Listen: 2, Duration: 6 * time.Second, Cache: cache, Talkers: 4,
+		URL: url, Room: "demo", Rooms: 1, Bots: 2, Listen: 2, Duration: 6 * time.Second, Cache: cache, Talkers: 4, Takes: []string{"VP8"},
 		Size: "320x180", FPS: 25, Bitrate: 200, Sound: "tones", StartInterval: time.Millisecond,
 		APIKey: m.keys.ID, APISecret: m.keys.Secret, JSON: filepath.Join(t.TempDir(), "out.json"),
 	}
