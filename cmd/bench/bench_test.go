@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mixdown/cmd/mixdown/load"
 )
 
 func TestParseStages(t *testing.T) {
@@ -107,6 +109,22 @@ func TestReportAndPlots(t *testing.T) {
 	}
 	if again, err := openReport(kept); err != nil || again.Markdown() != text {
 		t.Errorf("kept and opened again: %v", err)
+	}
+}
+
+// A rate is full again when it stays so: a good second among bad ones is none.
+func TestRecovered(t *testing.T) {
+	began := time.Unix(1_000_000, 0)
+	at := func(second int) time.Time { return began.Add(time.Duration(second) * time.Second) }
+	var rates []load.Rate
+	for i, fps := range []float64{25, 25, 24, 12, 6, 6, 12, 25, 12, 24, 25, 23} {
+		rates = append(rates, load.Rate{At: at(i), Least: fps})
+	}
+	if got := recovered(rates, at(3), at(5)); !got.Equal(at(8)) {
+		t.Errorf("recovered after %v", got.Sub(began))
+	}
+	if got := recovered(rates[:10], at(3), at(9)); !got.Equal(at(9)) {
+		t.Errorf("at once, got %v", got.Sub(began))
 	}
 }
 

@@ -2,7 +2,8 @@
 // docs/bench.md and plots beside it: each stage by its Go benchmarks; a whole
 // server with more and more bots in one room, beside the least that the same
 // job can take, and beside FFmpeg and GStreamer at it; where the server's time
-// goes; large rooms and many rooms.
+// goes; large rooms and many rooms. By themselves, printed and not written down:
+// plain RTP legs, and a server that has more people than it carries.
 //
 //	go run ./cmd/bench -binary bin/mixdown -docs docs
 package main
@@ -63,6 +64,7 @@ func main() {
 	flag.DurationVar(&cfg.Long, "long", 30*time.Second, "time that CPU, gaps and memory of -rooms are measured over")
 	flag.StringVar(&cfg.Keep, "keep", "", "file to add results to and make the report from, so that a long measurement can be made in pieces")
 	legs := flag.String("legs", "", "numbers of plain RTP legs in a room; these alone are measured then, and a table is printed for docs/legs.md")
+	overload := flag.Int("overload", 0, "rooms that come at a time on top of one, until newcomers are refused, and leave all at once; this alone is measured then, and printed for docs/bench.md")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -89,6 +91,8 @@ func main() {
 			err = part(ctx, flag.Arg(0), n)
 		} else if len(legSizes) > 0 {
 			err = measureLegs(ctx, cfg, legSizes, os.Stdout)
+		} else if *overload > 0 {
+			err = measureOverload(ctx, cfg, *overload, os.Stdout)
 		} else {
 			err = run(ctx, cfg, *viewers)
 		}
