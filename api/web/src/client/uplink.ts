@@ -46,7 +46,8 @@ export function wire(v: Voice): number {
 
 /** A link of which is known only that it is slow, bit/s. */
 export const slow = 100_000;
-const soundOnly = 70_000; // up to which it has hardly room for more than sound: an upload tells it to within a third
+const soundOnly = 70_000; // up to which it has hardly room for more than sound
+const unsure = 100_000; // up to which it may be such a one, by what an upload tells
 
 const atEase = 1.4; // times what sound takes has to be there for it to begin twice
 const losing = 0.008; // share of sound, in the mean of some reports, from which on it is sent twice
@@ -117,16 +118,16 @@ export class Uplink {
 
   /**
    * Begins on a link that carries about that, bit/s; it goes up from there. Where
-   * that is hardly more than sound, a picture would fill the link before sound has
+   * that is hardly more than sound, or may be, a picture would fill the link before sound has
    * come through once: it is tried when that is known to. Slow ways lose some more often than
    * not, which takes a hundred packets to tell: until then sound goes twice.
    */
   begin(rate: number): void {
     if (rate >= 150_000) return;
-    this.rung = Math.max(this.rung, rate < soundOnly ? silent : thrifty);
+    this.rung = Math.max(this.rung, rate < unsure ? silent : thrifty);
     if (rate < soundOnly) [this.thin, this.wait] = [true, tryThin];
     this.steady = Math.min(this.steady, Math.max(rate, 40_000));
-    this.twice = rate >= atEase * wire(doubled[this.rung]!);
+    this.twice = this.paused && rate >= atEase * wire(doubled[silent]!);
   }
 
   /** Takes one look, one a second; true if sending changes. */
@@ -218,6 +219,7 @@ export class Uplink {
     if (this.foul && this.steady >= 1.15 * rungs[thrifty]!.from) this.waited = this.wait;
     if (++this.waited < (carries ? tryAfter / 2 : this.wait) || (this.thin && this.twice)) return;
     this.rung = thrifty;
+    this.twice = this.twice && this.lost > losing;
     this.low = this.high = 0;
     this.tried = 1;
   }
