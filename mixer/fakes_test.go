@@ -40,6 +40,7 @@ type camera struct {
 	t      *testing.T
 	units  []codec.Unit
 	hz     float64 // of its voice; 0 is silence
+	says   []int16 // instead, over and over
 	phase  int
 	mu     sync.Mutex
 	keys   int
@@ -105,6 +106,13 @@ func (c *camera) Voice() Voice {
 }
 
 func (c *camera) Pull(pcm []int16) Heard {
+	if len(c.says) > 0 {
+		for i := range pcm {
+			pcm[i] = c.says[c.phase%len(c.says)]
+			c.phase++
+		}
+		return Heard{Ahead: -20}
+	}
 	if c.hz == 0 {
 		clear(pcm)
 		return Heard{Silent: true, Ahead: -127}

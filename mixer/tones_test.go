@@ -474,3 +474,79 @@ func TestToneHandover(t *testing.T) {
 		}
 	}
 }
+
+// TestTalkersChangeTone takes somebody who talks, and so has an encoder of its own, between
+// tones, and compares what it hears with what it hears who stays at one of the two, by
+// whichever is closer, in pieces of 5 ms of the 240 ms after each change. Measured over 80 s of speech, off by more
+// than 6 dB at the fall: to 16 kbit/s with repair, where two encoders that were not begun together
+// differ so in 3.0 % for good, 6.1 %; to 11 kbit/s 0.1 %. What is fed the last 240 ms instead of following the former
+// encoder has 8.7 and 0.1 %, and a steady tone sinks by 13 dB for a moment at the former; what begins cold 11.6 and 1.9 %.
+func TestTalkersChangeTone(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		r := watched(t, s)
+		const every = 54 // ticks; whole packets of all tones, not in step with the words
+		steady := make([]int16, soundRate)
+		for i := range steady {
+			steady[i] = int16(4000 * math.Sin(2*math.Pi*500*float64(i)/soundRate))
+		}
+		type made struct{ tone, loss int }
+		for _, what := range []struct {
+			name  string
+			said  []int16
+			to    made
+			ticks int
+			most  float64 // of the pieces, per cent
+		}{
+			{"speech", talk(t, 25), made{1, 1}, 1200, 8}, {"speech", talk(t, 25), made{3, 0}, 1200, .5},
+			{"a tone", steady, made{1, 1}, 600, 0}, {"a tone", steady, made{3, 0}, 600, 0},
+		} {
+			// hear is what somebody who talks, too, hears at the tone of each tick.
+			hear := func(tone func(tick int) made) []int16 {
+				spec := r.soundSpec
+				spec.Level = false
+				c := &soundClock{room: r, shared: map[soundKey]*soundEncoder{}, bus: newBus(spec), set: &spec}
+				c.spec.Store(&spec)
+				v := newScreen(t, "opus")
+				defer v.release()
+				defer c.close()
+				talker, listener := &member{}, &member{}
+				sub := &Subscription{room: r, who: listener, sink: v, audio: codecs.Find("opus")}
+				voices := [2]*camera{{t: t, says: what.said}, {t: t, hz: 1700}}
+				for tick, now := 0, (made{-1, 0}); tick < what.ticks; tick++ {
+					if at := tone(tick); at != now {
+						now = at
+						c.roster.Store(&[]soundSeat{{who: talker, voice: voices[0]}, {who: listener, voice: voices[1], sub: sub, tone: now.tone, loss: now.loss}})
+					}
+					c.step(r.epoch.Add(time.Duration(tick+1) * soundTick))
+				}
+				if !listener.open.Load() {
+					t.Fatal("it has no encoder of its own")
+				}
+				if v.holes > 0 {
+					t.Errorf("%s: %d packets are off the line", what.name, v.holes)
+				}
+				return v.heard(len(v.pcm))
+			}
+			from := made{0, 0}
+			moved := hear(func(tick int) made {
+				if tick/every%2 == 0 {
+					return from
+				}
+				return what.to
+			})
+			a, b := hear(func(int) made { return from }), hear(func(int) made { return what.to })
+			n := min(len(moved), len(a), len(b)) / 960 * 960
+			off, other := deviation(moved[:n], a[:n]), deviation(moved[:n], b[:n])
+			var near [2][]float64
+			for i := range off {
+				if k := i / 4 / every; k > 0 && i/4%every < warmTicks {
+					near[k%2] = append(near[k%2], min(off[i], other[i]))
+				}
+			}
+			t.Logf("%s, tone and loss %v: down %s; up %s", what.name, what.to, spread(near[1]), spread(near[0]))
+			if over(near[0]) > what.most || over(near[1]) > what.most {
+				t.Errorf("%s, tone and loss %v: %.2f %% down and %.2f %% up are off by more than 6 dB", what.name, what.to, over(near[1]), over(near[0]))
+			}
+		}
+	})
+}

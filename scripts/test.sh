@@ -78,7 +78,7 @@ leftovers='^TestJoinLeaveLeavesNothing$'
 
 # These look at pictures and sound sample by sample, which takes ten times as long
 # under the detector; what they run through others run through under it.
-figures='^Test(FitMovesAReceiver|Handover|UnfilteredTile)$'
+figures='^Test(FitMovesAReceiver|Handover|TalkersChangeTone|UnfilteredTile)$'
 
 # These two tell how late and how smooth pictures and sound are in browsers: they
 # have the machine to themselves.
