@@ -9,8 +9,9 @@ import (
 // silent holds connections that have not asked for anything yet. Browsers open
 // some in advance, and a server that stops would wait 5 s for each of them.
 type silent struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
 }
 
 // follow is an http.Server's ConnState.
@@ -19,6 +20,10 @@ func (s *silent) follow(c net.Conn, state http.ConnState) {
 	defer s.mu.Unlock()
 	if state != http.StateNew {
 		delete(s.conns, c)
+		return
+	}
+	if s.closed { // it was taken just before the listener closed
+		_ = c.Close()
 		return
 	}
 	if s.conns == nil {
@@ -30,6 +35,7 @@ func (s *silent) follow(c net.Conn, state http.ConnState) {
 func (s *silent) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	for c := range s.conns {
 		_ = c.Close()
 	}
