@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,14 +34,58 @@ func LiveFrames() int64 { return live.Load() }
 // NewFrame returns a frame on the Go heap, black in limited range.
 // Width and height are rounded up to even.
 func NewFrame(width, height int) *Frame {
-	w, h := (width+1)&^1, (height+1)&^1
-	buf := make([]byte, w*h*3/2)
 	f := WrapFrame(nil)
+	f.lay(make([]byte, bytesOf(width, height)), width, height)
+	f.Fill(16, 128, 128)
+	return f
+}
+
+// bytesOf returns how many bytes the planes of a picture take.
+func bytesOf(width, height int) int { return (width + 1) &^ 1 * ((height + 1) &^ 1) * 3 / 2 }
+
+// lay makes f one of width x height, whose planes are in buf one after the other.
+func (f *Frame) lay(buf []byte, width, height int) {
+	w, h := (width+1)&^1, (height+1)&^1
 	f.Width, f.Height = width, height
 	f.YStride, f.UVStride = w, w/2
 	f.Y, f.U, f.V = buf[:w*h:w*h], buf[w*h:w*h*5/4:w*h*5/4], buf[w*h*5/4:]
-	f.Fill(16, 128, 128)
+}
+
+// FramePool hands out frames in memory of earlier ones that were released, of which
+// it keeps two. Its zero value is ready. (sync.Pool has one for each of Go's processors,
+// which is most of what a room of fifty takes.)
+type FramePool struct {
+	mu   sync.Mutex
+	idle [][]byte
+}
+
+// Get returns a frame of any samples: the caller writes all of them.
+func (p *FramePool) Get(width, height int) *Frame {
+	buf := p.take(bytesOf(width, height))
+	f := WrapFrame(func() { p.put(buf) })
+	f.lay(buf, width, height)
 	return f
+}
+
+func (p *FramePool) take(size int) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		buf := p.idle[n-1]
+		p.idle[n-1] = nil
+		if p.idle = p.idle[:n-1]; len(buf) == size {
+			return buf
+		}
+	}
+	return make([]byte, size)
+}
+
+func (p *FramePool) put(buf []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < 2 {
+		p.idle = append(p.idle, buf)
+	}
 }
 
 // WrapFrame returns a frame whose planes the caller sets; free, if not nil, is

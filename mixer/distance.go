@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"mixdown/codec"
+	"mixdown/compositor"
 )
 
 // A picture is far away from this ratio of its size to the largest place that it is
@@ -32,6 +33,7 @@ type distance struct {
 	far           bool
 	skips         bool // the decoder leaves the filter out
 	drift         int  // pictures without it since the last keyframe
+	small         codec.FramePool
 }
 
 // newDistance returns that of the sender of some number.
@@ -69,4 +71,27 @@ func (d *distance) prepare(dec codec.VideoDecoder, keyframe bool) (unfiltered, r
 		d.drift++
 	}
 	return unfiltered, was && !d.skips && d.drift > 0
+}
+
+// reduce returns f by as many exact halves smaller as its largest place allows: tiers
+// draw the same from it, a frame that waits for its sound takes a fraction of the
+// memory, and the decoder has its own back while they are in the cache. f passes to it.
+func (d *distance) reduce(f *codec.Frame, s compositor.Scaler) *codec.Frame {
+	place := d.place.Load()
+	pw, ph := int(place>>32), int(place&(1<<32-1))
+	w, h := f.Width, f.Height
+	for place != 0 && w%4 == 0 && h%4 == 0 && w >= 2*pw && h >= 2*ph {
+		w, h = w/2, h/2
+	}
+	if w == f.Width {
+		return f
+	}
+	to := d.small.Get(w, h)
+	to.FullRange, to.Timestamp, to.Arrived, to.Captured = f.FullRange, f.Timestamp, f.Arrived, f.Captured
+	if s.Scale(to, compositor.Rect{W: w, H: h}, f, compositor.Rect{W: f.Width, H: f.Height}) != nil {
+		to.Release()
+		return f // whoever draws it says what is wrong with it
+	}
+	f.Release()
+	return to
 }

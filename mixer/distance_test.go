@@ -81,6 +81,54 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// TestReduce: pictures become smaller by exact halves, never smaller than their place,
+// with all that they carry; and tiles that are drawn from them look the same.
+func TestReduce(t *testing.T) {
+	for _, c := range []struct{ w, h, placeW, placeH, wantW, wantH int }{
+		{640, 360, 0, 0, 640, 360}, // whatever its size
+		{640, 360, 640, 360, 640, 360},
+		{640, 360, 322, 180, 640, 360},
+		{640, 360, 320, 180, 320, 180},
+		{640, 360, 176, 98, 320, 180},
+		{640, 360, 160, 90, 160, 90},
+		{640, 360, 176, 182, 640, 360}, // its height is all seen
+		{360, 640, 176, 98, 180, 320},
+		{1280, 720, 176, 98, 320, 180},
+		{1920, 1080, 176, 98, 480, 270},
+		{642, 360, 176, 98, 642, 360}, // no exact halves
+		{4, 4, 2, 2, 2, 2},
+	} {
+		d := newDistance(0)
+		d.show(c.placeW, c.placeH)
+		f := codectest.MovingPicture(c.w, c.h, 3)
+		whole := f.Retain()
+		f.FullRange, f.Timestamp, f.Arrived, f.Captured = true, 7, time.Unix(8, 0), time.Unix(9, 0)
+		got := d.reduce(f, compositor.YUV{})
+		if got.Width != c.wantW || got.Height != c.wantH || got.Check(c.wantW, c.wantH) != nil {
+			t.Errorf("%dx%d at %dx%d: became %dx%d", c.w, c.h, c.placeW, c.placeH, got.Width, got.Height)
+		}
+		if !got.FullRange || got.Timestamp != 7 || !got.Arrived.Equal(time.Unix(8, 0)) || !got.Captured.Equal(time.Unix(9, 0)) {
+			t.Errorf("%dx%d: carries %v, %d, %v, %v", c.w, c.h, got.FullRange, got.Timestamp, got.Arrived, got.Captured)
+		}
+		if c.placeW >= 16 && c.placeH >= 16 {
+			var tiles [2]*codec.Frame
+			for i, f := range []*codec.Frame{whole, got} {
+				tiles[i] = codec.NewFrame(c.placeW, c.placeH)
+				defer tiles[i].Release()
+				err := compositor.YUV{}.Scale(tiles[i], compositor.Rect{W: c.placeW, H: c.placeH}, f, compositor.Rect{W: f.Width, H: f.Height})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if db := codectest.PSNR(tiles[0], tiles[1]); db < 45 {
+				t.Errorf("%dx%d at %dx%d: %.1f dB between tiles", c.w, c.h, c.placeW, c.placeH, db)
+			}
+		}
+		got.Release()
+		whole.Release()
+	}
+}
+
 // TestUnfiltered follows a room from nine people to four in a tier that is no larger
 // than what they send, and then back.
 func TestUnfiltered(t *testing.T) {
@@ -125,6 +173,14 @@ func TestUnfiltered(t *testing.T) {
 			if n.decoded < 40 || n.unfiltered != n.decoded || n.keys != 0 {
 				t.Errorf("one of nine, %d: %+v, want all unfiltered", i, n)
 			}
+			f, _, _ := pubs[i].slot.take(time.Now(), noSound)
+			if f == nil {
+				t.Fatalf("one of nine, %d: no picture", i)
+			}
+			if w, h, _ := pubs[i].slot.size(); w != 320 || h != 180 || f.Width != 160 || f.Height != 90 {
+				t.Errorf("one of nine, %d: a picture of %dx%d is kept as one of %dx%d", i, w, h, f.Width, f.Height)
+			}
+			f.Release()
 		}
 		screen := func() {
 			if err := s.SetScreen("a", "p08", true); err != nil {

@@ -54,7 +54,7 @@ func TestSlotBounds(t *testing.T) {
 	for i := range 40 {
 		f := codec.NewFrame(4096, 2304)
 		f.Captured = now.Add(time.Duration(i) * time.Second) // all wait for their sound
-		s.put(f, now)
+		s.put(f, f.Width, f.Height, now)
 		if held := len(s.frames); held > 2 {
 			t.Fatalf("%d frames of 4K are held", held)
 		}

@@ -40,7 +40,7 @@ func (p *Publication) WriteFrame(f *codec.Frame, spent time.Duration) {
 	default:
 		p.limiter.decode.spend(spent, now)
 		p.count.decoded.Add(1)
-		p.slot.put(f, now)
+		p.slot.put(f, f.Width, f.Height, now)
 	}
 }
 

@@ -221,12 +221,14 @@ func (p *Publication) decodeNext() bool {
 
 	spent := threadTime()
 	frame, err := p.decode(u)
-	spent = threadTime() - spent
-	p.count.decodeTime.Add(int64(spent))
 	if frame != nil {
 		p.count.decoded.Add(1)
-		p.slot.put(frame, time.Now())
+		width, height := frame.Width, frame.Height
+		frame = p.distance.reduce(frame, p.room.server.scaler)
+		p.slot.put(frame, width, height, time.Now())
 	}
+	spent = threadTime() - spent
+	p.count.decodeTime.Add(int64(spent))
 
 	p.mu.Lock()
 	p.limiter.decode.spend(spent, time.Now())

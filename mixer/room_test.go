@@ -292,7 +292,7 @@ func TestBitrateChangesLive(t *testing.T) {
 			before := tier.count.bytes.Load()
 			p.pub.want(false) // the camera's flat colour makes way for a picture that costs bits
 			for i := range seconds * 25 {
-				p.pub.slot.put(codectest.MovingPicture(640, 360, 7*i), time.Now())
+				p.pub.slot.put(codectest.MovingPicture(640, 360, 7*i), 640, 360, time.Now())
 				time.Sleep(40 * time.Millisecond)
 			}
 			return (tier.count.bytes.Load() - before) * 8 / uint64(seconds)

@@ -32,12 +32,14 @@ type slot struct {
 
 type held struct {
 	*codec.Frame
-	seq uint64
-	at  time.Time // when it was put
+	width, height int // as it was sent
+	seq           uint64
+	at            time.Time // when it was put
 }
 
-// put takes over the caller's reference.
-func (s *slot) put(f *codec.Frame, now time.Time) {
+// put takes over the caller's reference. The picture was sent as one of width x
+// height; f may be smaller.
+func (s *slot) put(f *codec.Frame, width, height int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -54,7 +56,7 @@ func (s *slot) put(f *codec.Frame, now time.Time) {
 	}
 	s.seq++
 	s.at = now
-	s.frames = append(s.frames, held{f, s.seq, now})
+	s.frames = append(s.frames, held{f, width, height, s.seq, now})
 }
 
 // take returns the newest frame whose capture time is not after the sound that
@@ -86,8 +88,8 @@ func (s *slot) drop() {
 	s.frames = s.frames[:n]
 }
 
-// size returns the newest frame's size, zeros if there is none, and when it was
-// put.
+// size returns the newest picture's size as it was sent, zeros if there is none, and
+// when it was put.
 func (s *slot) size() (w, h int, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +97,7 @@ func (s *slot) size() (w, h int, at time.Time) {
 		return 0, 0, s.at
 	}
 	newest := s.frames[len(s.frames)-1]
-	return newest.Width, newest.Height, s.at
+	return newest.width, newest.height, s.at
 }
 
 // close releases all frames; later ones are released at once.

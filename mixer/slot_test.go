@@ -17,7 +17,7 @@ func TestSlotWaitsForSound(t *testing.T) {
 		if captured >= 0 {
 			f.Captured = ms(captured)
 		}
-		s.put(f, ms(arrives))
+		s.put(f, f.Width, f.Height, ms(arrives))
 	}
 	take := func(now int, lag time.Duration) uint64 {
 		f, seq, _ := s.take(ms(now), lag)
