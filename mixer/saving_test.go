@@ -346,8 +346,83 @@ func TestBudgetSpent(t *testing.T) {
 	})
 }
 
+// TestLowered: a room whose only tier is too dear has the next one of the ladder in
+// full motion, unless there is a screen to be read; half of the pictures are left out
+// when that is not enough, and no tier is lowered twice.
+func TestLowered(t *testing.T) {
+	change := func(c *Config) {
+		c.Ladder = []TierSpec{
+			{Name: "high", Width: 640, Height: 360, FPS: 20, Bitrate: 300_000, MTU: 1160, Silent: 60},
+			{Name: "mid", Width: 480, Height: 270, FPS: 20, Bitrate: 200_000, MTU: 1160, Silent: 60},
+			{Name: "low", Width: 320, Height: 180, FPS: 20, Bitrate: 100_000, MTU: 1160, Silent: 60},
+		}
+		c.Budget = time.Hour
+	}
+	inRoom(t, change, func(t *testing.T, s *Server) {
+		_, stop := cameras(t, s, 3)
+		all := []*receiver{subscribe(t, s, "one", "high", "VP8"), subscribe(t, s, "two", "high", "VP8")}
+		time.Sleep(4 * time.Second)
+		r, err := s.room("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// want sets the budget to a share of what would be needed without saving, and says
+		// what comes of it.
+		full := s.load.demand.Load()
+		expect := func(what string, share float64, rate, width int, want ...Saving) {
+			t.Helper()
+			s.load.limit.Store(int64(share * float64(full)))
+			time.Sleep(15 * time.Second)
+			if st, _ := s.State("a"); !slices.Equal(st.Savings, want) {
+				t.Errorf("%s: saved %v, want %v", what, st.Savings, want)
+			}
+			for _, r := range all {
+				r.told()
+			}
+			time.Sleep(2 * time.Second)
+			for i, r := range all {
+				if n, _, got, _ := r.told(); n < 2*rate-2 || n > 2*rate+2 || got != width {
+					t.Errorf("%s: %d: %d pictures of width %d in 2 s, want %d of %d", what, i, n, got, 2*rate, width)
+				}
+			}
+		}
+		lower, halve := Saving{Lower, "high", "mid"}, Saving{Step: Halve, Tier: "mid"}
+		expect("enough", 2, 20, 640)
+		var tiers, cost time.Duration
+		r.do(func() {
+			keys := r.wanted(r.publishers(), nil)
+			cost = r.cost(keys)
+			tiers = r.cost(keys) - r.cost(r.wanted(r.publishers(), []Saving{lower}))
+		})
+		if saved := float64(tiers) / float64(cost); saved < .4 || saved > .5 {
+			t.Errorf("lowering saves %.2f of a tier, which has 0.56 of the pixels afterwards", saved)
+		}
+		r.do(func() { r.setSavings([]Saving{lower}) })
+		expect("lowered", 2, 20, 480, lower)
+		expect("far less", .1, 10, 480, lower, halve, Saving{Step: Rest, Tier: "mid"}, Saving{Step: Stills})
+		if err := s.SetScreen("a", "p01", true); err != nil {
+			t.Fatal(err)
+		}
+		expect("a screen", .1, 10, 640, Saving{Step: Halve, Tier: "high"}, Saving{Step: Rest, Tier: "high"}, Saving{Step: Stills})
+		if err := s.SetScreen("a", "p01", false); err != nil {
+			t.Fatal(err)
+		}
+		expect("enough again", 2, 20, 640)
+		if err := s.SetScreen("a", "p01", false); err != nil {
+			t.Fatal(err)
+		}
+		expect("far less, with nothing to be read", .1, 10, 480, lower, halve, Saving{Step: Rest, Tier: "mid"}, Saving{Step: Stills})
+		expect("enough at last", 2, 20, 640)
+		stop()
+		s.DeleteRoom("a")
+		for _, r := range all {
+			r.release()
+		}
+	})
+}
+
 func TestStepsHaveNames(t *testing.T) {
-	all := []Saving{{Step: Converge}, {Merge, "high", "low"}, {Step: Halve, Tier: "low"}, {Step: Rest, Tier: "low"}, {Step: Stills}}
+	all := []Saving{{Step: Converge}, {Merge, "high", "low"}, {Lower, "high", "low"}, {Step: Halve, Tier: "low"}, {Step: Rest, Tier: "low"}, {Step: Stills}}
 	text, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)

@@ -17,12 +17,13 @@ type Step int
 const (
 	Converge Step = iota + 1 // each tier in as few codecs as its receivers allow
 	Merge                    // a twin's receivers go back to its tier; a tier's to its lower neighbour
+	Lower                    // a tier's receivers get the next one of the ladder, which nobody asked for
 	Halve                    // every second picture of a tier
 	Rest                     // silent people's tiles are drawn less often
 	Stills                   // silent people's keyframes only are decoded
 )
 
-var stepNames = [...]string{Converge: "converge", Merge: "merge", Halve: "halve", Rest: "rest", Stills: "stills"}
+var stepNames = [...]string{Converge: "converge", Merge: "merge", Lower: "lower", Halve: "halve", Rest: "rest", Stills: "stills"}
 
 // String returns the name that metrics, events and the log use.
 func (s Step) String() string {
@@ -49,7 +50,12 @@ func (s *Step) UnmarshalText(text []byte) error {
 type Saving struct {
 	Step Step   `json:"step"`
 	Tier string `json:"tier,omitempty"` // what it is about; empty: all of the room
-	Into string `json:"into,omitempty"` // where a merged tier's receivers are
+	Into string `json:"into,omitempty"` // where a merged or lowered tier's receivers are
+}
+
+// moves reports whether it is about receivers of a tier being on another one.
+func (s Saving) moves(tier string) bool {
+	return (s.Step == Merge || s.Step == Lower) && s.Tier == tier
 }
 
 // turn is the order that savings are taken in: by step, and twins before other
@@ -113,11 +119,11 @@ func (r *Room) wanted(people []*member, savings []Saving) map[*Subscription]tier
 	return keys
 }
 
-// lowered is the tier that a receiver of spec is on after merges.
+// lowered is the tier that a receiver of spec is on.
 func (r *Room) lowered(spec TierSpec, savings []Saving) TierSpec {
 	for i := 0; i < len(savings); {
 		s := savings[i]
-		if i++; s.Step == Merge && s.Tier == spec.Name {
+		if i++; s.moves(spec.Name) {
 			if into, err := r.server.cfg.tier(s.Into); err == nil {
 				spec, i = into, 0 // always further down, so it ends
 			}
@@ -186,7 +192,7 @@ func (r *Room) appraise(period time.Duration) appraisal {
 	if s := (Saving{Step: Converge}); !slices.Contains(r.savings, s) {
 		offer(s, without(s))
 	}
-	for _, s := range append(reunions(keys), r.neighbours(keys)...) {
+	for _, s := range slices.Concat(reunions(keys), r.neighbours(keys), r.lowerings(people, keys)) {
 		offer(s, without(s))
 	}
 	costs := r.costs(keys)
@@ -234,7 +240,7 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 			if s.restless {
 				asked[spec.Name+TwinMark] = true
 			}
-			if i := slices.IndexFunc(r.savings, func(m Saving) bool { return m.Step == Merge && m.Tier == spec.Name }); i >= 0 {
+			if i := slices.IndexFunc(r.savings, func(m Saving) bool { return m.moves(spec.Name) }); i >= 0 {
 				spec, _ = r.server.cfg.tier(r.savings[i].Into)
 			}
 		}
@@ -243,6 +249,8 @@ func (r *Room) forget(people []*member, keys map[*Subscription]tierKey) {
 		switch s.Step {
 		case Merge:
 			return !asked[s.Tier]
+		case Lower:
+			return !asked[s.Tier] || newestScreen(people) != nil
 		case Halve, Rest:
 			return !drawn[s.Tier]
 		case Stills:
@@ -275,6 +283,31 @@ func (r *Room) neighbours(keys map[*Subscription]tierKey) []Saving {
 			if specs[i].near(low) && !r.saves(Merge, s.Tier) && !slices.Contains(out, s) {
 				out = append(out, s)
 			}
+		}
+	}
+	return out
+}
+
+// lowerings returns what tiers could be lowered to: the next one of the ladder, if that
+// has as many pictures a second, and only once. For faces that is better than half of
+// the pictures, of which a room without any other tier would have no way around; what is on a
+// screen is to be read, so there it is worse.
+func (r *Room) lowerings(people []*member, keys map[*Subscription]tierKey) []Saving {
+	if newestScreen(people) != nil {
+		return nil
+	}
+	var out []Saving
+	ladder := r.server.cfg.Ladder
+	for _, key := range keys {
+		i := slices.Index(ladder, key.spec)
+		if i < 0 || i+1 == len(ladder) {
+			continue
+		}
+		t, low := key.spec, ladder[i+1]
+		s := Saving{Step: Lower, Tier: t.Name, Into: low.Name}
+		again := slices.ContainsFunc(r.savings, func(o Saving) bool { return o.Step == Lower && (o.Into == t.Name || o.Tier == t.Name) })
+		if t.near(low) && low.FPS >= t.FPS && !again && !slices.Contains(out, s) {
+			out = append(out, s)
 		}
 	}
 	return out

@@ -34,7 +34,7 @@ var guests = []struct {
 const guestsEach = 1 + 1 + 2 // in a room
 
 // savingSteps are what a server does without, in the order that it is to begin with them.
-var savingSteps = []string{"converge", "merge", "halve", "rest", "stills"}
+var savingSteps = []string{"converge", "merge", "lower", "halve", "rest", "stills"}
 
 const (
 	maxWaves    = 15
