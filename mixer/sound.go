@@ -128,6 +128,10 @@ func (s *soundClock) step(now time.Time) {
 	s.publish(now)
 
 	for _, e := range s.shared {
+		if e.asleep = !s.needed(e.key); e.asleep {
+			e.pcm = e.pcm[:0]
+			continue
+		}
 		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.key == e.key })
 	}
 	for _, l := range s.legs {
@@ -278,6 +282,7 @@ func (s *soundClock) publish(now time.Time) {
 				l.private = s.branch(l.key)
 			}
 		case l.linger > 0:
+			s.wake(l.key)
 			l.linger--
 		case s.between(l.key): // the packet it is filling goes out
 			s.drop(&l.private)

@@ -550,3 +550,93 @@ func TestTalkersChangeTone(t *testing.T) {
 		}
 	})
 }
+
+// pausing is a Voice that says it over and over, and tells silence apart.
+type pausing struct {
+	says  []int16
+	phase int
+}
+
+func (p *pausing) Pull(pcm []int16) Heard {
+	for i := range pcm {
+		pcm[i] = p.says[p.phase%len(p.says)]
+		p.phase++
+	}
+	if slices.ContainsFunc(pcm, func(v int16) bool { return v != 0 }) {
+		return Heard{Ahead: -20}
+	}
+	return Heard{Silent: true, Ahead: -127}
+}
+
+// TestSharedSoundSleeps: while two who listen both speak nobody hears the encoder that
+// they share, and it codes nothing. One of them stops every two seconds; what both hear is
+// what they hear where a viewer keeps it awake.
+func TestSharedSoundSleeps(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, s *Server) {
+		r := watched(t, s)
+		voice := talk(t, 12)
+		for i := range voice {
+			if i/(2*soundRate)%2 == 1 {
+				voice[i] = 0
+			}
+		}
+		for _, tone := range []int{0, 3} {
+			const ticks = 600
+			hear := func(viewer bool) (heard [2][]int16, coded int) {
+				spec := r.soundSpec
+				spec.Level = false
+				c := &soundClock{room: r, shared: map[soundKey]*soundEncoder{}, bus: newBus(spec), set: &spec}
+				c.spec.Store(&spec)
+				defer c.close()
+				var screens [3]*screen
+				var seats []soundSeat
+				for i := range screens {
+					screens[i] = newScreen(t, "opus")
+					defer screens[i].release()
+					seat := soundSeat{who: &member{}, tone: tone}
+					seat.sub = &Subscription{room: r, who: seat.who, sink: screens[i], audio: codecs.Find("opus")}
+					switch i {
+					case 0:
+						seat.voice = &pausing{says: voice}
+					case 1:
+						seat.voice = &camera{t: t, hz: 1700}
+					}
+					if i < 2 || viewer {
+						seats = append(seats, seat)
+					}
+				}
+				seats = append(seats, soundSeat{who: &member{}, voice: &camera{t: t, hz: 900}}) // or packets of silence would be left out
+				c.roster.Store(&seats)
+				for tick := range ticks {
+					c.step(r.epoch.Add(time.Duration(tick+1) * soundTick))
+				}
+				for _, e := range c.shared {
+					coded += e.fed
+				}
+				for i := range heard {
+					if screens[i].holes > 0 {
+						t.Errorf("tone %d, %d: %d packets are off the line", tone, i, screens[i].holes)
+					}
+					heard[i] = screens[i].heard(len(screens[i].pcm))
+				}
+				return heard, coded
+			}
+			want, all := hear(true)
+			got, coded := hear(false)
+			if coded > all*2/3 || coded < all/4 {
+				t.Errorf("tone %d: %d of %d ticks coded for nobody or one", tone, coded, all)
+			}
+			for i := range got {
+				n := min(len(got[i]), len(want[i])) / 960 * 960
+				if n < ticks*9/10*960 {
+					t.Errorf("tone %d, %d: %d samples", tone, i, n)
+				}
+				off := deviation(got[i][:n], want[i][:n])
+				t.Logf("tone %d, %d: %d of %d ticks coded; %s", tone, i, coded, all, spread(off))
+				if over(off) > .75 {
+					t.Errorf("tone %d, %d: %.2f %% are off by more than 6 dB", tone, i, over(off))
+				}
+			}
+		}
+	})
+}
