@@ -128,10 +128,11 @@ func (s *soundClock) step(now time.Time) {
 	s.publish(now)
 
 	for _, e := range s.shared {
-		if e.asleep = !s.needed(e.key); e.asleep {
-			e.pcm = e.pcm[:0]
+		if !s.needed(e.key) {
+			e.asleep, e.pcm = true, e.pcm[:0]
 			continue
 		}
+		s.wake(e.key)
 		s.encode(e, s.bus.Mix(), now, func(l *leg) bool { return l.private == nil && l.key == e.key })
 	}
 	for _, l := range s.legs {
