@@ -25,7 +25,7 @@ const maxDrift = 300
 // what decoding takes. Without it they drift from what was sent, ever more, until
 // the next keyframe, which is asked for when it is time.
 type distance struct {
-	place atomic.Uint64 // the largest: width<<32 | height; 0: it is looked at closely
+	place atomic.Uint64 // as large as any, each way: width<<32 | height; 0: it is looked at closely
 	limit int           // of drift
 
 	// Touched by the one pool thread that decodes for it.
@@ -45,15 +45,20 @@ func newDistance(order uint64) *distance {
 // show sets the largest place; one of 0x0 is for what is to be right at any size.
 func (d *distance) show(width, height int) { d.place.Store(uint64(width)<<32 | uint64(height)) }
 
+// shown is what show has set, and false where every size is to be right.
+func (d *distance) shown() (width, height int, known bool) {
+	place := d.place.Load()
+	return int(place >> 32), int(place & (1<<32 - 1)), place != 0
+}
+
 // look decides from where the next picture is looked at.
 func (d *distance) look() {
-	place := d.place.Load()
-	w, h := int(place>>32), int(place&(1<<32-1))
+	w, h, known := d.shown()
 	ratio := farRatio
 	if d.far {
 		ratio = closeRatio
 	}
-	d.far = place != 0 && float64(d.width) >= ratio*float64(w) && float64(d.height) >= ratio*float64(h)
+	d.far = known && float64(d.width) >= ratio*float64(w) && float64(d.height) >= ratio*float64(h)
 }
 
 // prepare tells the decoder how to take the next unit. restore asks for a keyframe,
@@ -77,10 +82,9 @@ func (d *distance) prepare(dec codec.VideoDecoder, keyframe bool) (unfiltered, r
 // draw the same from it, a frame that waits for its sound takes a fraction of the
 // memory, and the decoder has its own back while they are in the cache. f passes to it.
 func (d *distance) reduce(f *codec.Frame, s compositor.Scaler) *codec.Frame {
-	place := d.place.Load()
-	pw, ph := int(place>>32), int(place&(1<<32-1))
+	pw, ph, known := d.shown()
 	w, h := f.Width, f.Height
-	for place != 0 && w%4 == 0 && h%4 == 0 && w >= 2*pw && h >= 2*ph {
+	for known && w%4 == 0 && h%4 == 0 && w >= 2*pw && h >= 2*ph {
 		w, h = w/2, h/2
 	}
 	if w == f.Width {

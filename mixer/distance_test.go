@@ -212,6 +212,41 @@ func TestUnfiltered(t *testing.T) {
 	})
 }
 
+// TestPlacesOfOtherShapes: who is shown in a wide place and in a high one is looked at as
+// in one that is both.
+func TestPlacesOfOtherShapes(t *testing.T) {
+	change := func(c *Config) {
+		c.Ladder = []TierSpec{
+			{Name: "wide", Width: 160, Height: 64, FPS: 12, Bitrate: 100_000, MTU: 1160},
+			{Name: "high", Width: 56, Height: 160, FPS: 12, Bitrate: 90_000, MTU: 1160},
+		}
+		c.Budget = time.Hour
+	}
+	inRoom(t, change, func(t *testing.T, s *Server) {
+		pubs, stop := cameras(t, s, 1)
+		defer stop()
+		kept := func() int {
+			time.Sleep(time.Second)
+			f, _, _ := pubs[0].slot.take(time.Now(), noSound)
+			if f == nil {
+				t.Fatal("no picture")
+			}
+			defer f.Release()
+			return f.Height
+		}
+		wide := subscribe(t, s, "one", "wide", "VP8")
+		defer wide.release()
+		if h := kept(); h != 90 {
+			t.Errorf("for a place of 160x64 a picture of 320x180 is kept %d high", h)
+		}
+		high := subscribe(t, s, "two", "high", "VP8")
+		defer high.release()
+		if h := kept(); h != 180 {
+			t.Errorf("for one of 56x160, too, it is kept %d high", h)
+		}
+	})
+}
+
 // TestUnfilteredTile looks at what is seen of pictures without their loop filter
 // where they are shown as small as they have to be for that, against the right
 // ones, until a keyframe would be asked for.

@@ -366,7 +366,7 @@ func TestLowered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// want sets the budget to a share of what would be needed without saving, and says
+		// expect sets the budget to a share of what would be needed without saving, and says
 		// what comes of it.
 		full := s.load.demand.Load()
 		expect := func(what string, share float64, rate, width int, want ...Saving) {
@@ -408,9 +408,6 @@ func TestLowered(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect("enough again", 2, 20, 640)
-		if err := s.SetScreen("a", "p01", false); err != nil {
-			t.Fatal(err)
-		}
 		expect("far less, with nothing to be read", .1, 10, 480, lower, halve, Saving{Step: Rest, Tier: "mid"}, Saving{Step: Stills})
 		expect("enough at last", 2, 20, 640)
 		stop()

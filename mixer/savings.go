@@ -289,9 +289,8 @@ func (r *Room) neighbours(keys map[*Subscription]tierKey) []Saving {
 }
 
 // lowerings returns what tiers could be lowered to: the next one of the ladder, if that
-// has as many pictures a second, and only once. For faces that is better than half of
-// the pictures, of which a room without any other tier would have no way around; what is on a
-// screen is to be read, so there it is worse.
+// has as many pictures a second, and only once. To look at faces that is better than half of
+// the pictures, to read what is on a screen it is worse.
 func (r *Room) lowerings(people []*member, keys map[*Subscription]tierKey) []Saving {
 	if newestScreen(people) != nil {
 		return nil

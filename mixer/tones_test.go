@@ -144,6 +144,15 @@ func watched(t *testing.T, s *Server) *Room {
 	return r
 }
 
+// stillClock is one that mixes r's sound, as loud as it is, when a test says so.
+func stillClock(r *Room) *soundClock {
+	spec := r.soundSpec
+	spec.Level = false
+	c := &soundClock{room: r, shared: map[soundKey]*soundEncoder{}, bus: newBus(spec), set: &spec}
+	c.spec.Store(&spec)
+	return c
+}
+
 // Whatever loss they are made for, encoders code what there is: with too little room for repair
 // Opus makes packets of next to nothing, now and then of speech and for long of tones.
 func TestSoundIsCodedWithRepair(t *testing.T) {
@@ -502,10 +511,7 @@ func TestTalkersChangeTone(t *testing.T) {
 		} {
 			// hear is what somebody who talks, too, hears at the tone of each tick.
 			hear := func(tone func(tick int) made) []int16 {
-				spec := r.soundSpec
-				spec.Level = false
-				c := &soundClock{room: r, shared: map[soundKey]*soundEncoder{}, bus: newBus(spec), set: &spec}
-				c.spec.Store(&spec)
+				c := stillClock(r)
 				v := newScreen(t, "opus")
 				defer v.release()
 				defer c.close()
@@ -583,10 +589,7 @@ func TestSharedSoundSleeps(t *testing.T) {
 		for _, tone := range []int{0, 3} {
 			const ticks = 600
 			hear := func(viewer bool) (heard [2][]int16, coded int) {
-				spec := r.soundSpec
-				spec.Level = false
-				c := &soundClock{room: r, shared: map[soundKey]*soundEncoder{}, bus: newBus(spec), set: &spec}
-				c.spec.Store(&spec)
+				c := stillClock(r)
 				defer c.close()
 				var screens [3]*screen
 				var seats []soundSeat

@@ -226,6 +226,7 @@ func (r *Room) prune(now time.Time) {
 func (r *Room) watchSenders(people []*member) {
 	asks := make(map[*member]Ask, len(people))
 	shares := make(map[*member]float64, len(people))
+	bounds := make(map[*member]compositor.Rect, len(people)) // of all its places: one may be wider and another one higher
 	need := func(c string, width, height, fps int) {
 		p := r.canvases[c].plan.Load()
 		for i, place := range p.places(width, height) {
@@ -236,6 +237,8 @@ func (r *Room) watchSenders(people []*member) {
 					a.Width, a.Height = place.W, place.H
 				}
 				a.FPS = max(a.FPS, fps)
+				b := bounds[m]
+				bounds[m] = compositor.Rect{W: max(b.W, place.W), H: max(b.H, place.H)}
 				shares[m] = max(shares[m], float64(place.W*place.H)/float64(width*height))
 				asks[m] = a
 			}
@@ -259,7 +262,7 @@ func (r *Room) watchSenders(people []*member) {
 		a.Bitrate = askBitrate(a)
 		a.Uplink = m.uplink()
 		if m.screen.IsZero() {
-			m.pub.distance.show(a.Width, a.Height)
+			m.pub.distance.show(bounds[m].W, bounds[m].H)
 		} else {
 			m.pub.distance.show(0, 0)
 		}
